@@ -1,0 +1,1 @@
+"""The staff service: datasets, training, versions, audit."""

@@ -1,0 +1,1 @@
+"""The sentops command."""

@@ -1,0 +1,1 @@
+"""What every Sentops program shares: the pure core, the store, HTTP and artefacts."""

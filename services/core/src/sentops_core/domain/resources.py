@@ -1,0 +1,386 @@
+"""TrainingJob and ModelVersion: the custom resources, which are also the API's and the database's documents."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from sentops_core.domain.base import (
+    DecimalString,
+    Digest,
+    Document,
+    Label,
+    Moment,
+    Percentage,
+    ResourceName,
+    StorageUri,
+)
+from sentops_core.domain.conditions import Condition
+from sentops_core.domain.evaluation import Evaluation
+
+API_VERSION = "sentops.dev/v1alpha1"
+DEFAULT_LABELS: tuple[Label, ...] = ("negative", "neutral", "positive")
+
+
+class Metadata(Document):
+    """The part of Kubernetes' ObjectMeta that both substrates keep."""
+
+    model_config = Document.model_config | {"extra": "ignore"}
+
+    name: ResourceName
+    namespace: str | None = None
+    uid: str | None = None
+    generation: int = 1
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    creation_timestamp: Moment | None = None
+    deletion_timestamp: Moment | None = None
+
+
+class SecretRef(Document):
+    name: ResourceName
+
+
+class Method(StrEnum):
+    LINEAR = "Linear"  # frozen encoder, regularised linear head: about a minute
+    FINE_TUNE = "FineTune"
+
+
+class Hyperparameters(Document):
+    """What may be set; what is left out is chosen by the method (see services/trainer/README.md)."""
+
+    learning_rate: DecimalString | None = Field(default=None, description="Over 0, at most 0.01; for example 5e-5.")
+    epochs: int | None = Field(default=None, ge=1, le=100)
+    batch_size: int | None = Field(default=None, ge=1, le=1024)
+    max_length: int | None = Field(default=None, ge=8, le=512, description="Tokens per text; longer texts are cut.")
+    weight_decay: DecimalString | None = Field(default=None, description="From 0 to 1.")
+    warmup_ratio: DecimalString | None = Field(default=None, description="From 0 to 0.5.")
+    early_stopping_patience: int | None = Field(default=None, ge=1, le=20)
+    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+
+    @model_validator(mode="after")
+    def _in_range(self) -> "Hyperparameters":
+        if self.learning_rate is not None and not 0 < float(self.learning_rate) <= 0.01:
+            raise ValueError("learningRate must be over 0 and at most 0.01; try 5e-5")
+        if self.weight_decay is not None and not 0 <= float(self.weight_decay) <= 1:
+            raise ValueError("weightDecay must be from 0 to 1; try 0.01")
+        if self.warmup_ratio is not None and not 0 <= float(self.warmup_ratio) <= 0.5:
+            raise ValueError("warmupRatio must be from 0 to 0.5; try 0.1")
+        return self
+
+
+class BaseModelRef(Document):
+    storage_uri: StorageUri
+    secret_ref: SecretRef | None = None
+
+
+class DatasetRef(Document):
+    """A materialised dataset version: its folder in the artefact store, and the hash it must have."""
+
+    storage_uri: StorageUri
+    content_hash: Digest
+    labels: tuple[Label, ...] = Field(default=DEFAULT_LABELS, min_length=2, max_length=32)
+
+
+class Resources(Document):
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
+
+
+class Trainer(Document):
+    method: Method = Method.FINE_TUNE
+    hyperparameters: Hyperparameters = Hyperparameters()
+    image: str | None = None
+    num_nodes: int = Field(default=1, ge=1, le=64)
+    resources: Resources = Resources()
+
+
+class PodTemplate(Document):
+    """Where the run's pods may go. Kubernetes only: one machine refuses a job that sets any of it."""
+
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[dict[str, object], ...] = ()
+    affinity: dict[str, object] = {}
+    priority_class_name: str | None = None
+    labels: dict[str, str] = {}
+
+
+class Output(Document):
+    storage_uri: StorageUri
+
+
+class GateMetric(Document):
+    """One measured value on the frozen rows, its floor, and how far it may be under the champion's."""
+
+    name: Literal["macro_f1", "accuracy"] = "macro_f1"
+    min: DecimalString = "0.5"
+    max_drop_vs_champion: DecimalString = "0.03"
+
+
+class PerClassMin(Document):
+    recall: DecimalString = "0"
+
+
+class MustPassExample(Document):
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    label: Label
+
+
+class Gate(Document):
+    """What a candidate must show on the dataset's frozen held-out rows before it may serve."""
+
+    min_samples: int = Field(default=50, ge=1)
+    metrics: tuple[GateMetric, ...] = Field(default=(GateMetric(),), min_length=1, max_length=2)
+    per_class_min: PerClassMin = PerClassMin()
+    must_pass: tuple[MustPassExample, ...] = Field(default=(), max_length=100)
+
+
+class PromotionMode(StrEnum):
+    AUTO = "Auto"
+    MANUAL = "Manual"
+    NEVER = "Never"
+
+
+class Promotion(Document):
+    mode: PromotionMode = PromotionMode.AUTO
+
+
+class Approval(Document):
+    """A person's word; who and when come from the access layer, never from the document alone."""
+
+    approved: bool
+    by: str = ""
+    reason: str = Field(default="", max_length=500)
+
+
+class TrainingJobSpec(Document):
+    """All but `suspend`, `ttlSecondsAfterFinished` and `approval` are immutable once started."""
+
+    model_name: ResourceName
+    base_model: BaseModelRef
+    dataset: DatasetRef
+    trainer: Trainer = Trainer()
+    pod_template: PodTemplate = PodTemplate()
+    output: Output
+    gate: Gate = Gate()
+    promotion: Promotion = Promotion()
+    suspend: bool = False
+    backoff_limit: int = Field(default=2, ge=0, le=20)
+    active_deadline_seconds: int | None = Field(default=None, ge=1)
+    ttl_seconds_after_finished: int | None = Field(default=None, ge=0)
+
+
+class TrainingJobPhase(StrEnum):
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    EVALUATING = "Evaluating"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    REJECTED = "Rejected"
+    FAILED = "Failed"
+
+    @property
+    def final(self) -> bool:
+        return self in {self.SUCCEEDED, self.REJECTED, self.FAILED}
+
+
+class Metric(Document):
+    name: str
+    value: str
+
+
+class TrainerStatus(Document):
+    """Kubeflow Trainer's progress document, as stock transformers posts it."""
+
+    model_config = Document.model_config | {"extra": "ignore"}
+
+    progress_percentage: Percentage | None = None
+    estimated_remaining_seconds: int | None = Field(default=None, ge=0)
+    metrics: tuple[Metric, ...] = ()
+    last_updated_time: Moment | None = None
+
+
+class Verdict(StrEnum):
+    PASS = "Pass"  # noqa: S105 - not a password
+    FAIL = "Fail"
+    INCONCLUSIVE = "Inconclusive"
+
+
+class GateMetricResult(Document):
+    name: str
+    value: DecimalString
+    champion: DecimalString | None = None
+    difference: DecimalString | None = None
+    low: DecimalString | None = None
+    high: DecimalString | None = None
+
+
+class GateResult(Document):
+    """The verdict with the numbers it stands on; `reasons` are sentences, the deciding ones first."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    samples: int
+    champion_version: str | None = None
+    champion_digest: Digest | None = None
+    p_value: DecimalString | None = Field(default=None, description="Exact McNemar test, two-sided.")
+    metrics: tuple[GateMetricResult, ...] = ()
+
+
+class NameRef(Document):
+    name: str
+
+
+class TrainingJobStatus(Document):
+    """Conditions: Suspended, Trained, GatePassed, Complete, Failed."""
+
+    observed_generation: int = 0
+    phase: TrainingJobPhase = TrainingJobPhase.PENDING
+    attempt: int = 0
+    failed: int = Field(default=0, description="Attempts that count against backoffLimit.")
+    start_time: Moment | None = None
+    completion_time: Moment | None = None
+    job_name: str | None = None
+    trainer_status: TrainerStatus | None = None
+    evaluation: Evaluation | None = None
+    gate_result: GateResult | None = None
+    model_version_ref: NameRef | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class TrainingJob(Document):
+    api_version: Literal["sentops.dev/v1alpha1"] = API_VERSION
+    kind: Literal["TrainingJob"] = "TrainingJob"
+    metadata: Metadata
+    spec: TrainingJobSpec
+    status: TrainingJobStatus = TrainingJobStatus()
+
+
+class DesiredState(StrEnum):
+    CANDIDATE = "Candidate"
+    CHAMPION = "Champion"
+    ARCHIVED = "Archived"
+
+
+class ArtifactRef(Document):
+    storage_uri: StorageUri
+    digest: Digest
+    size_bytes: int = Field(ge=0)
+
+
+class RolloutStep(Document):
+    """One of: send this share of traffic; wait; wait until feedback on both versions can be compared."""
+
+    set_weight: Percentage | None = None
+    pause_seconds: int | None = Field(default=None, ge=0)
+    analysis: bool | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "RolloutStep":
+        if sum(value is not None for value in (self.set_weight, self.pause_seconds, self.analysis)) != 1:
+            raise ValueError("a step sets exactly one of setWeight, pauseSeconds, analysis")
+        return self
+
+
+class OnInconclusive(StrEnum):
+    HOLD = "Hold"
+    PROMOTE = "Promote"
+    ROLL_BACK = "RollBack"
+
+
+class Rollout(Document):
+    """No steps: verify, then switch at once. `shadow` lets the candidate answer in silence first."""
+
+    shadow_seconds: int = Field(default=0, ge=0)
+    steps: tuple[RolloutStep, ...] = Field(default=(), max_length=20)
+    progress_deadline_seconds: int = Field(default=600, ge=1)
+    min_samples: int = Field(default=200, ge=1, description="Votes per variant that an analysis needs.")
+    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
+
+
+class ModelVersionSpec(Document):
+    """Immutable except `desiredState` and `approval`."""
+
+    model_name: ResourceName
+    version: int = Field(ge=1)
+    artifact: ArtifactRef
+    training_job_ref: NameRef | None = None
+    dataset_hash: Digest
+    labels: tuple[Label, ...] = Field(default=DEFAULT_LABELS, min_length=2, max_length=32)
+    gate_result: GateResult | None = None
+    desired_state: DesiredState = DesiredState.CANDIDATE
+    approval: Approval | None = None
+    rollout: Rollout = Rollout()
+
+
+class ModelVersionPhase(StrEnum):
+    PENDING = "Pending"
+    VERIFYING = "Verifying"
+    SHADOW = "Shadow"
+    CANARY = "Canary"
+    LIVE = "Live"
+    PAUSED = "Paused"
+    ROLLED_BACK = "RolledBack"
+    QUARANTINED = "Quarantined"
+    ARCHIVED = "Archived"
+
+    @property
+    def final(self) -> bool:
+        return self is self.QUARANTINED
+
+
+class CompletionStatus(StrEnum):
+    PROMOTED = "Promoted"
+    ABORTED = "Aborted"
+    SUPERSEDED = "Superseded"
+    ROLLED_BACK = "RolledBack"
+
+
+class AnalysisResult(Document):
+    verdict: Verdict
+    reason: str
+    metrics: tuple[Metric, ...] = ()
+
+
+class ModelVersionStatus(Document):
+    """Conditions: ArtifactVerified, Loaded, CanaryHealthy, Promoted, Ready."""
+
+    observed_generation: int = 0
+    phase: ModelVersionPhase = ModelVersionPhase.PENDING
+    traffic_percent: Percentage = 0
+    current_step_index: int = Field(default=0, ge=0)
+    step_started_at: Moment | None = None
+    phase_started_at: Moment | None = None
+    load_failures: int = Field(default=0, ge=0)
+    previous_version: str | None = None
+    served_digest: Digest | None = None
+    analysis: AnalysisResult | None = None
+    completion_status: CompletionStatus | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class ModelVersion(Document):
+    api_version: Literal["sentops.dev/v1alpha1"] = API_VERSION
+    kind: Literal["ModelVersion"] = "ModelVersion"
+    metadata: Metadata
+    spec: ModelVersionSpec
+    status: ModelVersionStatus = ModelVersionStatus()
+
+
+class Variant(Document):
+    """One answer to "who serves": web posts to `<url>/predict`."""
+
+    name: Literal["champion", "candidate"]
+    url: str
+    model_version: str
+    digest: Digest
+    weight: Percentage
+    shadow: bool = False
+
+
+class Routing(Document):
+    """GET /routing of the trainer. No variants: nothing is live yet. Weights add up to 100 otherwise."""
+
+    revision: int = Field(ge=0)
+    variants: tuple[Variant, ...] = ()

@@ -1,0 +1,198 @@
+-- The whole database as it is after the last migration; `tests/core` proves it equal to migrations/ applied in order.
+-- On one machine training_jobs, model_versions and routing are the truth; in a cluster they mirror the custom resources.
+
+CREATE TABLE schema_migrations (
+    version     integer PRIMARY KEY,
+    name        text        NOT NULL,
+    checksum    text        NOT NULL,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row per answered text. The id is a UUIDv7, so its own timestamp names the partition: created_at is derived from it.
+CREATE TABLE predictions (
+    id             uuid        NOT NULL,
+    created_at     timestamptz NOT NULL,
+    client         text        NOT NULL,             -- opaque key of the asking client; the erasure key
+    text           text,                             -- NULL after retention or erasure
+    text_hash      bytea       NOT NULL,             -- SHA-256 of the normalised text
+    label          text        NOT NULL,
+    score          real        NOT NULL,
+    scores         jsonb       NOT NULL,
+    language       text,
+    truncated      boolean     NOT NULL,
+    variant        text        NOT NULL,
+    model_version  text        NOT NULL,
+    digest         text        NOT NULL,
+    shadow         boolean     NOT NULL DEFAULT false,
+    PRIMARY KEY (created_at, id)
+) PARTITION BY RANGE (created_at);
+CREATE INDEX predictions_client_recent ON predictions (client, created_at DESC);
+CREATE INDEX predictions_version_recent ON predictions (model_version, created_at DESC);
+CREATE INDEX predictions_id ON predictions (id);
+
+-- The last vote of one client on one prediction; a new vote replaces the old one.
+CREATE TABLE feedback (
+    prediction_id  uuid        NOT NULL,
+    client         text        NOT NULL,
+    label          text        NOT NULL,
+    note           text,
+    vote_id        uuid        NOT NULL,             -- UUIDv7 of the vote: the newest one wins whatever order they arrive in
+    voted_at       timestamptz NOT NULL,
+    predicted_at   timestamptz NOT NULL,             -- of the prediction, so that joins touch one partition
+    source         text        NOT NULL DEFAULT 'web',
+    status         text        NOT NULL DEFAULT 'new' CHECK (status IN ('new', 'accepted', 'refused')),
+    PRIMARY KEY (prediction_id, client)
+);
+CREATE INDEX feedback_recent ON feedback (voted_at DESC);
+
+-- Labelled texts, one row per distinct normalised text; a relabelling keeps its history in audit_log.
+CREATE TABLE examples (
+    content_hash   bytea       PRIMARY KEY,          -- SHA-256 of the normalised text
+    text           text        NOT NULL,
+    label          text        NOT NULL,
+    language       text,
+    group_key      text,                             -- rows of one group (a review, a thread) go to one side of the split
+    source         text        NOT NULL,             -- 'upload:<dataset>', 'feedback', 'sample:amazon-reviews', ...
+    annotator      text,
+    prediction_id  uuid,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX examples_source ON examples (source);
+
+CREATE TABLE datasets (
+    name         text        PRIMARY KEY,
+    description  text        NOT NULL DEFAULT '',
+    licence      text        NOT NULL DEFAULT '',
+    origin       text        NOT NULL DEFAULT '',    -- where it comes from and how labels were made
+    labels       text[]      NOT NULL,
+    split_salt   text        NOT NULL,               -- decides once and for all which texts are held out
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- Immutable: a version never changes once inserted; erasure only marks it.
+CREATE TABLE dataset_versions (
+    name           text        PRIMARY KEY,          -- 'v1', 'v2', ...: what {"dataset_id": "v1"} names
+    number         integer     NOT NULL UNIQUE,
+    dataset        text        NOT NULL REFERENCES datasets (name),
+    parent         text        REFERENCES dataset_versions (name),
+    content_hash   text        NOT NULL UNIQUE,      -- sha256:... over every (content_hash, label, split)
+    holdout_hash   text        NOT NULL,
+    storage_uri    text        NOT NULL,             -- folder with train.parquet, holdout.parquet, dataset.json
+    rows_train     integer     NOT NULL,
+    rows_holdout   integer     NOT NULL,
+    label_counts   jsonb       NOT NULL,
+    report         jsonb       NOT NULL,             -- what was kept and why each other row was not
+    erased_rows    integer     NOT NULL DEFAULT 0,
+    created_by     text        NOT NULL,
+    created_at     timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE dataset_members (
+    dataset_version  text  NOT NULL REFERENCES dataset_versions (name),
+    content_hash     bytea NOT NULL,
+    label            text  NOT NULL,                 -- as it was when the version was built
+    split            text  NOT NULL CHECK (split IN ('train', 'holdout')),
+    source           text  NOT NULL,
+    annotator        text,
+    prediction_id    uuid,
+    PRIMARY KEY (dataset_version, content_hash)
+);
+CREATE INDEX dataset_members_content ON dataset_members (content_hash);
+
+CREATE TABLE training_jobs (
+    name             text        PRIMARY KEY,
+    spec             jsonb       NOT NULL,
+    status           jsonb       NOT NULL,
+    metadata         jsonb       NOT NULL,           -- labels, annotations, uid, generation
+    phase            text        NOT NULL,           -- = status.phase, for queries
+    model_name       text        NOT NULL,
+    dataset_version  text        REFERENCES dataset_versions (name),
+    cancel_requested boolean     NOT NULL DEFAULT false,
+    created_by       text        NOT NULL,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    updated_at       timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX training_jobs_open ON training_jobs (created_at) WHERE phase NOT IN ('Succeeded', 'Rejected', 'Failed');
+
+CREATE TABLE training_events (
+    id            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    training_job  text        NOT NULL REFERENCES training_jobs (name) ON DELETE CASCADE,
+    at            timestamptz NOT NULL DEFAULT now(),
+    reason        text        NOT NULL,
+    message       text        NOT NULL,
+    progress      jsonb
+);
+CREATE INDEX training_events_job ON training_events (training_job, id);
+
+CREATE TABLE model_versions (
+    name           text        PRIMARY KEY,
+    model_name     text        NOT NULL,
+    version        integer     NOT NULL,
+    digest         text        NOT NULL,
+    spec           jsonb       NOT NULL,
+    status         jsonb       NOT NULL,
+    metadata       jsonb       NOT NULL,
+    phase          text        NOT NULL,
+    training_job   text        REFERENCES training_jobs (name),
+    created_by     text        NOT NULL,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (model_name, version)
+);
+
+-- One row per model name: who serves now, and who would serve after a rollback.
+CREATE TABLE routing (
+    model_name        text        PRIMARY KEY,
+    revision          bigint      NOT NULL,
+    champion          text        REFERENCES model_versions (name),
+    previous_champion text        REFERENCES model_versions (name),
+    variants          jsonb       NOT NULL,
+    updated_at        timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE users (
+    name                  text        PRIMARY KEY,
+    password_hash         text        NOT NULL,      -- argon2id
+    role                  text        NOT NULL CHECK (role IN ('viewer', 'annotator', 'admin')),
+    must_change_password  boolean     NOT NULL DEFAULT true,
+    disabled              boolean     NOT NULL DEFAULT false,
+    created_at            timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE sessions (
+    token_hash  bytea       PRIMARY KEY,             -- SHA-256 of the cookie
+    user_name   text        NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+    csrf_token  text        NOT NULL,
+    user_agent  text        NOT NULL DEFAULT '',
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz NOT NULL
+);
+
+CREATE TABLE api_tokens (
+    id          uuid        PRIMARY KEY,
+    name        text        NOT NULL,
+    token_hash  bytea       NOT NULL UNIQUE,         -- SHA-256: tokens are 256 random bits, so no slow hash is needed
+    scope       text        NOT NULL CHECK (scope IN ('viewer', 'annotator', 'admin')),
+    created_by  text        NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    revoked_at  timestamptz
+);
+
+CREATE TABLE audit_log (
+    id        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT now(),
+    actor     text        NOT NULL,
+    action    text        NOT NULL,                  -- 'model_version.promoted', 'dataset.created', ...
+    subject   text        NOT NULL,
+    evidence  jsonb       NOT NULL DEFAULT '{}'
+);
+CREATE INDEX audit_log_subject ON audit_log (subject, id);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -1,0 +1,1 @@
+"""Inference only: loads an artefact by digest and answers."""

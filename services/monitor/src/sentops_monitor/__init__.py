@@ -1,0 +1,1 @@
+"""Quality, drift and retraining decisions from predictions and feedback."""

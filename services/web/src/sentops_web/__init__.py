@@ -1,0 +1,1 @@
+"""The public service: predict, feedback, history, explanation."""
