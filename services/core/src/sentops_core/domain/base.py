@@ -36,8 +36,13 @@ ResourceName = Annotated[
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 StorageUri = Annotated[
-    str, StringConstraints(pattern=r"^(file|s3|gs|https|hf|pvc|package|mlflow|named)://\S+$", max_length=1024)
+    str,
+    StringConstraints(
+        pattern=r"^(file|s3|gs|https|hf|pvc|package|mlflow|named)://\S+$", max_length=1024
+    ),
 ]
 # Kubernetes has no portable float: numbers with a fraction travel as strings, as in Kubeflow's TrainJob.
-DecimalString = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$", max_length=24)]
+DecimalString = Annotated[
+    str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$", max_length=24)
+]
 Percentage = Annotated[int, Field(ge=0, le=100)]

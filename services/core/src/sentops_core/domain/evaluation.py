@@ -23,7 +23,9 @@ class Evaluation(Document):
     accuracy: Share
     macro_f1: Share
     per_class: dict[Label, ClassScores]
-    confusion: tuple[tuple[int, ...], ...] = Field(description="Rows: true label, columns: predicted; order of labels.")
+    confusion: tuple[tuple[int, ...], ...] = Field(
+        description="Rows: true label, columns: predicted; order of labels."
+    )
     calibration_error: Share
 
 
@@ -38,8 +40,12 @@ class PairedComparison(Document):
     only_champion_right: int = Field(ge=0)
     neither_right: int = Field(ge=0)
     macro_f1_difference: float
-    macro_f1_difference_low: float = Field(description="Lower end of the paired bootstrap 90 % interval.")
-    macro_f1_difference_high: float = Field(description="Upper end of the paired bootstrap 90 % interval.")
+    macro_f1_difference_low: float = Field(
+        description="Lower end of the paired bootstrap 90 % interval."
+    )
+    macro_f1_difference_high: float = Field(
+        description="Upper end of the paired bootstrap 90 % interval."
+    )
 
 
 class MustPass(Document):

@@ -49,10 +49,14 @@ class Method(StrEnum):
 class Hyperparameters(Document):
     """What may be set; what is left out is chosen by the method (see services/trainer/README.md)."""
 
-    learning_rate: DecimalString | None = Field(default=None, description="Over 0, at most 0.01; for example 5e-5.")
+    learning_rate: DecimalString | None = Field(
+        default=None, description="Over 0, at most 0.01; for example 5e-5."
+    )
     epochs: int | None = Field(default=None, ge=1, le=100)
     batch_size: int | None = Field(default=None, ge=1, le=1024)
-    max_length: int | None = Field(default=None, ge=8, le=512, description="Tokens per text; longer texts are cut.")
+    max_length: int | None = Field(
+        default=None, ge=8, le=512, description="Tokens per text; longer texts are cut."
+    )
     weight_decay: DecimalString | None = Field(default=None, description="From 0 to 1.")
     warmup_ratio: DecimalString | None = Field(default=None, description="From 0 to 0.5.")
     early_stopping_patience: int | None = Field(default=None, ge=1, le=20)
@@ -224,7 +228,9 @@ class GateResult(Document):
     samples: int
     champion_version: str | None = None
     champion_digest: Digest | None = None
-    p_value: DecimalString | None = Field(default=None, description="Exact McNemar test, two-sided.")
+    p_value: DecimalString | None = Field(
+        default=None, description="Exact McNemar test, two-sided."
+    )
     metrics: tuple[GateMetricResult, ...] = ()
 
 
@@ -278,7 +284,10 @@ class RolloutStep(Document):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "RolloutStep":
-        if sum(value is not None for value in (self.set_weight, self.pause_seconds, self.analysis)) != 1:
+        if (
+            sum(value is not None for value in (self.set_weight, self.pause_seconds, self.analysis))
+            != 1
+        ):
             raise ValueError("a step sets exactly one of setWeight, pauseSeconds, analysis")
         return self
 
@@ -295,7 +304,9 @@ class Rollout(Document):
     shadow_seconds: int = Field(default=0, ge=0)
     steps: tuple[RolloutStep, ...] = Field(default=(), max_length=20)
     progress_deadline_seconds: int = Field(default=600, ge=1)
-    min_samples: int = Field(default=200, ge=1, description="Votes per variant that an analysis needs.")
+    min_samples: int = Field(
+        default=200, ge=1, description="Votes per variant that an analysis needs."
+    )
     on_inconclusive: OnInconclusive = OnInconclusive.HOLD
 
 

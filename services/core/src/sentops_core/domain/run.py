@@ -43,7 +43,9 @@ class RunSpec(Body):
     hyperparameters: Hyperparameters
     must_pass: tuple[MustPassExample, ...] = ()
     champion: ChampionRef | None = None
-    output_uri: str = Field(description="Artefact store root; the artefact goes to <output_uri>/<digest hex>.")
+    output_uri: str = Field(
+        description="Artefact store root; the artefact goes to <output_uri>/<digest hex>."
+    )
 
 
 class PublishedArtifact(Body):
@@ -82,7 +84,9 @@ class Run(Body):
     message: str = ""
     started_at: Moment | None = None
     finished_at: Moment | None = None
-    disrupted: bool = Field(default=False, description="Evicted or preempted: does not count against backoffLimit.")
+    disrupted: bool = Field(
+        default=False, description="Evicted or preempted: does not count against backoffLimit."
+    )
     result: RunResult | None = None
     progress: TrainerStatus | None = None
     reference: str = Field(default="", description="Job name, or process id.")

@@ -1,0 +1,54 @@
+"""One way to make a service: errors, limits, health and metrics are the same everywhere."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from sentops_core.http.errors import PROBLEM_RESPONSES, add_error_handlers
+from sentops_core.http.health import Readiness, health_router
+from sentops_core.http.limits import BodyLimit
+from sentops_core.http.metrics import HttpMetrics, RequestMetrics, metrics_router
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object] | None]]
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with the process's own figures; one per app, so tests start from nothing."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def create_app(  # noqa: PLR0913 - what a service is made of
+    title: str,
+    *,
+    lifespan: Lifespan,
+    routers: Sequence[APIRouter],
+    registry: CollectorRegistry,
+    readiness: Readiness | None = None,
+    max_body_bytes: int = 1_000_000,
+    docs_url: str | None = "/docs",
+) -> FastAPI:
+    """A FastAPI app with problem details, bounded bodies, /health*, /metrics and these routers.
+
+    Resources open in `lifespan` and travel as its state (`request.state.<name>`).
+    """
+    app = FastAPI(
+        title=title,
+        lifespan=lifespan,
+        docs_url=docs_url,
+        redoc_url=None,
+        responses=PROBLEM_RESPONSES,
+    )
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(RequestMetrics, metrics=HttpMetrics.on(registry))
+    app.include_router(health_router(readiness))
+    app.include_router(metrics_router(registry))
+    for router in routers:
+        app.include_router(router)
+    return app
