@@ -1,0 +1,231 @@
+"""Where sealed folders live: a local folder, or a prefix in an S3 bucket."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from sentops_core.artifacts.sealed import MAX_SEAL_BYTES, check_file, check_files
+from sentops_core.domain.artifact import ArtifactFile
+from sentops_core.domain.errors import ArtifactError, InvalidInput, Unavailable
+
+_INCOMING = ".incoming-"
+_ABANDONED_AFTER_SECONDS = 24 * 3600
+
+Files = tuple[ArtifactFile, ...]
+
+
+class Place(Protocol):
+    """One address of a sealed folder, whether or not the folder is there yet."""
+
+    def read_seal(self, seal: str) -> bytes | None: ...
+    def holds(self, files: Files, seal: str) -> bool: ...
+    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None: ...
+    def fetch(self, files: Files, seal: str, seal_content: bytes, cached: Path) -> Path: ...
+
+
+def place_at(uri: str) -> Place:
+    """InvalidInput for an address that is neither file:///absolute/path nor s3://bucket/prefix."""
+    parts = urlsplit(uri)
+    if parts.query or parts.fragment:
+        raise InvalidInput(f"{uri!r} holds a bare ? or #; write them as %3F and %23")
+    path = unquote(parts.path)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and path.strip("/"):
+        return LocalPlace(Path(path))
+    if parts.scheme == "s3" and parts.netloc:
+        return S3Place(f"{parts.netloc}/{path.strip('/')}".rstrip("/"))
+    raise InvalidInput(
+        f"{uri!r} is not a place for artefacts; use file:///absolute/path or s3://bucket/prefix"
+    )
+
+
+def below(root_uri: str, *parts: str) -> str:
+    """The address of something below a root."""
+    return "/".join([root_uri.rstrip("/"), *parts])
+
+
+class LocalPlace:
+    """A folder on a disk; it appears by one rename, so a crash leaves only a hidden folder nobody reads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read_seal(self, seal: str) -> bytes | None:
+        path = self._path / seal
+        try:
+            if path.stat().st_size > MAX_SEAL_BYTES:
+                raise ArtifactError(f"{seal} is larger than {MAX_SEAL_BYTES:,} bytes")
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise ArtifactError(f"{seal} cannot be read: {error.strerror}") from error
+
+    def holds(self, files: Files, seal: str) -> bool:
+        try:
+            check_files(self._path, files, seal=seal)
+        except ArtifactError:
+            return False
+        return True
+
+    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None:
+        with incoming(self._path.parent) as temporary:
+            for file in files:
+                target = temporary / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / file.path, target)
+                _sync(target)
+            (temporary / seal).write_bytes(seal_content)
+            _sync(temporary / seal)
+            _replace(temporary, self._path, self.holds, files, seal)
+
+    def fetch(self, files: Files, seal: str, seal_content: bytes, cached: Path) -> Path:
+        """A local folder is used where it lies; `cached` and the seal's content stay unused."""
+        del seal_content, cached
+        check_files(self._path, files, seal=seal)
+        return self._path
+
+
+class S3Place:
+    """A prefix in a bucket; each object appears whole, and the seal is put last."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def read_seal(self, seal: str) -> bytes | None:
+        with _s3() as store:
+            try:
+                size = store.info(f"{self._prefix}/{seal}")["size"]
+                if size > MAX_SEAL_BYTES:
+                    raise ArtifactError(f"{seal} is larger than {MAX_SEAL_BYTES:,} bytes")
+                content: bytes = store.cat_file(f"{self._prefix}/{seal}")
+            except FileNotFoundError:
+                return None
+            return content
+
+    def holds(self, files: Files, seal: str) -> bool:
+        """Sizes only: fetching checks the hashes, and S3 does not truncate behind our back."""
+        with _s3() as store:
+            try:
+                found = store.find(self._prefix, detail=True)
+            except FileNotFoundError:
+                return False
+            sizes = {
+                path.removeprefix(self._prefix + "/"): entry["size"]
+                for path, entry in found.items()
+            }
+            return seal in sizes and all(sizes.get(file.path) == file.size for file in files)
+
+    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None:
+        with _s3() as store:
+            for file in files:
+                store.put_file(str(folder / file.path), f"{self._prefix}/{file.path}")
+            store.pipe_file(f"{self._prefix}/{seal}", seal_content)
+
+    def fetch(self, files: Files, seal: str, seal_content: bytes, cached: Path) -> Path:
+        """The folder's copy in the cache, downloaded unless a whole one is there."""
+        local = LocalPlace(cached)
+        if local.read_seal(seal) == seal_content and local.holds(files, seal):
+            os.utime(cached)
+            return cached
+        with incoming(cached.parent) as temporary:
+            self._download(files, temporary)
+            (temporary / seal).write_bytes(seal_content)
+            _replace(temporary, cached, local.holds, files, seal)
+        return cached
+
+    def _download(self, files: Files, folder: Path) -> None:
+        with _s3() as store:
+            for file in files:
+                target = folder / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    size = store.info(f"{self._prefix}/{file.path}")["size"]
+                    if size != file.size:
+                        raise ArtifactError(
+                            f"{file.path} has {size:,} bytes in the store instead of {file.size:,}"
+                        )
+                    store.get_file(f"{self._prefix}/{file.path}", str(target))
+                except FileNotFoundError as error:
+                    raise ArtifactError(f"{file.path} is listed but not in the store") from error
+                check_file(target, file)
+
+
+@contextmanager
+def incoming(parent: Path) -> Iterator[Path]:
+    """A hidden folder to fill; gone afterwards unless it was renamed. A full disk becomes Unavailable."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        temporary = parent / f"{_INCOMING}{uuid4().hex}"
+        temporary.mkdir()
+    except OSError as error:
+        raise Unavailable(f"cannot write to {parent}: {error.strerror}") from error
+    try:
+        yield temporary
+    except OSError as error:
+        raise Unavailable(
+            f"cannot write to {parent}: {error.strerror}; nothing was kept"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(temporary: Path, final: Path, holds: Any, files: Files, seal: str) -> None:
+    """Rename into place. Someone else's whole copy is as good as ours; a damaged one makes way."""
+    while True:
+        try:
+            temporary.rename(final)
+        except OSError:
+            if not final.exists():
+                raise
+            if holds(files, seal):
+                return
+            final.rename(final.parent / f"{_INCOMING}damaged-{uuid4().hex}")
+        else:
+            _sync(final.parent)
+            return
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what crashed writers left behind, once it is surely abandoned."""
+    oldest = time.time() - _ABANDONED_AFTER_SECONDS
+    for entry in parent.glob(f"{_INCOMING}*"):
+        try:
+            if entry.stat().st_mtime < oldest:
+                shutil.rmtree(entry, ignore_errors=True)
+        except FileNotFoundError:
+            continue
+
+
+@contextmanager
+def _s3() -> Iterator[Any]:
+    """An S3 client by the standard AWS_* environment; its failures as errors of ours."""
+    import s3fs  # noqa: PLC0415 - a second to import, and installs on one disk never need it
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+    try:
+        yield s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"the store has no {error}") from error
+    except PermissionError as error:
+        raise Unavailable(
+            f"the S3 store refused access ({error}); check AWS_ACCESS_KEY_ID and its rights"
+        ) from error
+    except (BotoCoreError, OSError) as error:
+        raise Unavailable(
+            f"the S3 store cannot be used ({error}); check AWS_ENDPOINT_URL and the store"
+        ) from error
