@@ -18,7 +18,7 @@ from sentops_core.domain.base import (
 from sentops_core.domain.conditions import Condition
 from sentops_core.domain.evaluation import Evaluation
 
-API_VERSION = "sentops.dev/v1alpha1"
+API_VERSION: Literal["sentops.dev/v1alpha1"] = "sentops.dev/v1alpha1"
 DEFAULT_LABELS: tuple[Label, ...] = ("negative", "neutral", "positive")
 
 

@@ -45,4 +45,4 @@ class BearerTokens:
 
     def knows(self, presented: str) -> bool:
         presented_hash = hash_token(presented)
-        return any([hmac.compare_digest(presented_hash, known) for known in self._hashes])
+        return any(hmac.compare_digest(presented_hash, known) for known in self._hashes)
