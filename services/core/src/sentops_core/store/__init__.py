@@ -1,0 +1,1 @@
+"""The database: its schema, migrations, pool, and one module per group of tables."""

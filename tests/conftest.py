@@ -1,0 +1,5 @@
+"""Fixtures that any test may ask for; each family lives in its own module of tests/support."""
+
+pytest_plugins = [
+    "tests.support.postgres",
+]
