@@ -139,6 +139,41 @@ class Gate(Document):
     must_pass: tuple[MustPassExample, ...] = Field(default=(), max_length=100)
 
 
+class RolloutStep(Document):
+    """One of: send this share of traffic; wait; wait until feedback on both versions can be compared."""
+
+    set_weight: Percentage | None = None
+    pause_seconds: int | None = Field(default=None, ge=0)
+    analysis: bool | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "RolloutStep":
+        if (
+            sum(value is not None for value in (self.set_weight, self.pause_seconds, self.analysis))
+            != 1
+        ):
+            raise ValueError("a step sets exactly one of setWeight, pauseSeconds, analysis")
+        return self
+
+
+class OnInconclusive(StrEnum):
+    HOLD = "Hold"
+    PROMOTE = "Promote"
+    ROLL_BACK = "RollBack"
+
+
+class Rollout(Document):
+    """No steps: verify, then switch at once. `shadow` lets the candidate answer in silence first."""
+
+    shadow_seconds: int = Field(default=0, ge=0)
+    steps: tuple[RolloutStep, ...] = Field(default=(), max_length=20)
+    progress_deadline_seconds: int = Field(default=600, ge=1)
+    min_samples: int = Field(
+        default=200, ge=1, description="Votes per variant that an analysis needs."
+    )
+    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
+
+
 class PromotionMode(StrEnum):
     AUTO = "Auto"
     MANUAL = "Manual"
@@ -146,7 +181,10 @@ class PromotionMode(StrEnum):
 
 
 class Promotion(Document):
+    """What becomes of a version that passed the gate, and how it is rolled out when it is wanted."""
+
     mode: PromotionMode = PromotionMode.AUTO
+    rollout: Rollout = Rollout()
 
 
 class Approval(Document):
@@ -172,6 +210,16 @@ class TrainingJobSpec(Document):
     backoff_limit: int = Field(default=2, ge=0, le=20)
     active_deadline_seconds: int | None = Field(default=None, ge=1)
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _must_pass_labels_exist(self) -> "TrainingJobSpec":
+        known = set(self.dataset.labels)
+        for example in self.gate.must_pass:
+            if example.label not in known:
+                raise ValueError(
+                    f"gate.mustPass names the label '{example.label}'; the dataset has {', '.join(sorted(known))}"
+                )
+        return self
 
 
 class TrainingJobPhase(StrEnum):
@@ -273,41 +321,6 @@ class ArtifactRef(Document):
     storage_uri: StorageUri
     digest: Digest
     size_bytes: int = Field(ge=0)
-
-
-class RolloutStep(Document):
-    """One of: send this share of traffic; wait; wait until feedback on both versions can be compared."""
-
-    set_weight: Percentage | None = None
-    pause_seconds: int | None = Field(default=None, ge=0)
-    analysis: bool | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "RolloutStep":
-        if (
-            sum(value is not None for value in (self.set_weight, self.pause_seconds, self.analysis))
-            != 1
-        ):
-            raise ValueError("a step sets exactly one of setWeight, pauseSeconds, analysis")
-        return self
-
-
-class OnInconclusive(StrEnum):
-    HOLD = "Hold"
-    PROMOTE = "Promote"
-    ROLL_BACK = "RollBack"
-
-
-class Rollout(Document):
-    """No steps: verify, then switch at once. `shadow` lets the candidate answer in silence first."""
-
-    shadow_seconds: int = Field(default=0, ge=0)
-    steps: tuple[RolloutStep, ...] = Field(default=(), max_length=20)
-    progress_deadline_seconds: int = Field(default=600, ge=1)
-    min_samples: int = Field(
-        default=200, ge=1, description="Votes per variant that an analysis needs."
-    )
-    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
 
 
 class ModelVersionSpec(Document):

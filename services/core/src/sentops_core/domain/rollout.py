@@ -1,7 +1,8 @@
 """ModelVersion: verify, shadow, canary, live; and back to the previous champion when it does not hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypeAlias
 
@@ -150,12 +151,61 @@ class _Draft:
 
 
 def is_wanted(version: ModelVersion) -> bool:
-    """Asked for as champion, by its spec or by a person's approval."""
+    """Asked for as champion: by its spec, by a person's approval, or by a rollback to what served before."""
     spec = version.spec
     if spec.desired_state is DesiredState.ARCHIVED:
         return False
     approved = spec.approval is not None and spec.approval.approved
-    return spec.desired_state is DesiredState.CHAMPION or approved
+    served_before = is_true(version.status.conditions, "Promoted")
+    return spec.desired_state is DesiredState.CHAMPION or approved or served_before
+
+
+def in_flight(version: ModelVersion) -> bool:
+    """Under way between candidate and live; one at a time per model."""
+    return version.status.phase in {Phase.VERIFYING, Phase.SHADOW, Phase.CANARY, Phase.PAUSED}
+
+
+def settled(version: ModelVersion) -> bool:
+    """Nothing to do until somebody changes the spec."""
+    resting = {Phase.ROLLED_BACK, Phase.QUARANTINED, Phase.ARCHIVED}
+    unchanged = version.status.observed_generation >= version.metadata.generation
+    return version.status.phase in resting and unchanged
+
+
+def rollback_target(versions: Sequence[ModelVersion], champion_name: str) -> ModelVersion | None:
+    """The version to return to: of those that served before and were not found wanting, the last one."""
+    candidates = [
+        version
+        for version in versions
+        if version.metadata.name != champion_name
+        and version.status.phase is Phase.ARCHIVED
+        and is_true(version.status.conditions, "Promoted")
+    ]
+    return max(
+        candidates,
+        key=lambda version: (_since(version), version.spec.version),
+        default=None,
+    )
+
+
+def rolled_back(
+    champion: ModelVersionStatus, message: str, *, reason: Reason, now: datetime
+) -> ModelVersionStatus:
+    """The status of a champion that is being replaced by its predecessor; the spec is never edited."""
+    keeps_quarantine = champion.phase is Phase.QUARANTINED
+    draft = _Draft(champion, champion, now).condition("Ready", FALSE, reason, message)
+    phase = Phase.QUARANTINED if keeps_quarantine else Phase.ROLLED_BACK
+    return draft.to(phase, completion_status=CompletionStatus.ROLLED_BACK).plan().status
+
+
+def recalled(previous: ModelVersionStatus, message: str, *, now: datetime) -> ModelVersionStatus:
+    """The status of a version that is to serve again: it is verified and switched to like any other."""
+    draft = _Draft(previous, previous, now).to(Phase.PENDING, completion_status=None)
+    return draft.condition("Ready", UNKNOWN, Reason.LOADING, message).plan().status
+
+
+def _since(version: ModelVersion) -> datetime:
+    return version.status.phase_started_at or datetime.min.replace(tzinfo=UTC)
 
 
 def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> VersionPlan:
