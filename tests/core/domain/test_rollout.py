@@ -1,0 +1,296 @@
+"""ModelVersion: it serves only when verified, and something good keeps serving whatever happens."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentops_core.domain.conditions import is_true
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import (
+    AnalysisResult,
+    Approval,
+    CompletionStatus,
+    DesiredState,
+    ModelVersion,
+    ModelVersionPhase,
+    Verdict,
+)
+from sentops_core.domain.rollout import (
+    DropCandidate,
+    LoadCandidate,
+    ReloadChampion,
+    ReturnToPrevious,
+    RouteCandidate,
+    ServingObservation,
+    Slot,
+    SlotState,
+    SwitchChampion,
+    VersionPlan,
+    plan,
+    recalled,
+    rollback_target,
+    rolled_back,
+)
+from tests.support.builders import NOW, a_digest, a_model_version
+
+Phase = ModelVersionPhase
+
+
+def serving(digest: str) -> Slot:
+    return Slot(SlotState.READY, digest=digest)
+
+
+def refusing(digest: str, holding: str | None = None) -> Slot:
+    return Slot(SlotState.FAILED, digest=holding, wanted_digest=digest, message="golden mismatch")
+
+
+def after(
+    version: ModelVersion, seen: ServingObservation, seconds: int = 0
+) -> tuple[ModelVersion, VersionPlan]:
+    step = plan(version, seen, now=NOW + timedelta(seconds=seconds))
+    return version.model_copy(update={"status": step.status}), step
+
+
+@dataclass
+class World:
+    """A model server and a router that do what they are told, or fail on request."""
+
+    seen: ServingObservation = field(default_factory=lambda: ServingObservation(reachable=True))
+    bad: set[str] = field(default_factory=set)
+
+    def carry_out(self, version: ModelVersion, step: VersionPlan) -> None:
+        digest, name = version.spec.artifact.digest, version.metadata.name
+        for action in step.actions:
+            match action:
+                case LoadCandidate():
+                    slot = refusing(digest) if digest in self.bad else serving(digest)
+                    self.seen = replace(self.seen, candidate=slot)
+                case SwitchChampion() if digest not in self.bad:
+                    self.seen = replace(
+                        self.seen,
+                        champion=serving(digest),
+                        candidate=Slot(),
+                        previous_name=self.seen.champion_name,
+                        champion_name=name,
+                    )
+                case ReloadChampion():
+                    kept = self.seen.champion.digest
+                    slot = refusing(digest, kept) if digest in self.bad else serving(digest)
+                    self.seen = replace(self.seen, champion=slot)
+                case DropCandidate():
+                    self.seen = replace(self.seen, candidate=Slot())
+                case _:
+                    pass
+
+    def settle(self, version: ModelVersion, start: int = 0, steps: int = 8) -> ModelVersion:
+        for second in range(start, start + steps):
+            version, step = after(version, self.seen, second)
+            self.carry_out(version, step)
+        return version
+
+
+def a_live_world(number: int = 1) -> tuple[World, ModelVersion]:
+    world = World()
+    champion = world.settle(a_model_version(number, desired_state=DesiredState.CHAMPION))
+    assert champion.status.phase is Phase.LIVE
+    return world, champion
+
+
+def test_a_wanted_version_is_verified_switched_to_and_live() -> None:
+    _, champion = a_live_world()
+    assert champion.status.served_digest == champion.spec.artifact.digest
+    assert is_true(champion.status.conditions, "Ready")
+    assert champion.status.completion_status is CompletionStatus.PROMOTED
+
+
+def test_a_candidate_waits_for_a_word_and_an_approval_rolls_it_out() -> None:
+    world, _ = a_live_world()
+    candidate = world.settle(a_model_version(2))
+    assert candidate.status.phase is Phase.PENDING
+    spec = candidate.spec.model_copy(update={"approval": Approval(approved=True, by="ada")})
+    assert world.settle(candidate.model_copy(update={"spec": spec})).status.phase is Phase.LIVE
+
+
+def test_the_old_champion_is_superseded_and_stays_loadable() -> None:
+    world, champion = a_live_world()
+    newer = world.settle(a_model_version(2, desired_state=DesiredState.CHAMPION))
+    assert newer.status.previous_version == "sentiment-v1"
+    champion = world.settle(champion)
+    assert champion.status.phase is Phase.ARCHIVED
+    assert champion.status.completion_status is CompletionStatus.SUPERSEDED
+
+
+def test_a_bad_artefact_is_quarantined_and_never_routed_to() -> None:
+    world, champion = a_live_world()
+    bad = a_model_version(2, desired_state=DesiredState.CHAMPION)
+    world.bad.add(bad.spec.artifact.digest)
+    bad = world.settle(bad)
+    assert bad.status.phase is Phase.QUARANTINED
+    assert world.seen.champion_name == "sentiment-v1"
+    assert world.settle(champion).status.phase is Phase.LIVE
+
+
+def test_a_quarantined_version_is_not_tried_again() -> None:
+    world, _ = a_live_world()
+    bad = a_model_version(2, desired_state=DesiredState.CHAMPION)
+    world.bad.add(bad.spec.artifact.digest)
+    bad = world.settle(bad)
+    touched = bad.model_copy(update={"metadata": bad.metadata.model_copy(update={"generation": 2})})
+    assert world.settle(touched).status.phase is Phase.QUARANTINED
+
+
+def test_only_one_version_rolls_out_at_a_time() -> None:
+    seen = ServingObservation(reachable=True, champion_name="sentiment-v1", turn=False)
+    version, step = after(a_model_version(2, desired_state=DesiredState.CHAMPION), seen)
+    assert (version.status.phase, step.actions) == (Phase.PENDING, ())
+
+
+def test_a_restarted_server_gets_its_champion_back() -> None:
+    world, champion = a_live_world()
+    world.seen = replace(world.seen, champion=Slot())
+    champion, step = after(champion, world.seen)
+    assert step.actions == (ReloadChampion(),)
+    assert not is_true(champion.status.conditions, "Ready")
+    world.carry_out(champion, step)
+    assert is_true(world.settle(champion).status.conditions, "Ready")
+
+
+def test_a_champion_that_rotted_on_disk_hands_over_to_the_previous_one() -> None:
+    world, champion = a_live_world()
+    digest = champion.spec.artifact.digest
+    world.seen = replace(world.seen, champion=refusing(digest))
+    champion, step = after(champion, world.seen)
+    assert champion.status.phase is Phase.QUARANTINED
+    assert step.actions == (ReturnToPrevious(),)
+
+
+def test_a_server_that_does_not_answer_in_time_ends_the_roll_out() -> None:
+    version = a_model_version(2, desired_state="Champion", rollout={"progressDeadlineSeconds": 60})
+    away = ServingObservation(reachable=False, champion_name="sentiment-v1")
+    version, _ = after(version, away)
+    version, step = after(version, away, 59)
+    assert version.status.phase is Phase.VERIFYING
+    version, step = after(version, away, 60)
+    assert version.status.phase is Phase.QUARANTINED
+    assert step.actions == (DropCandidate(),)
+
+
+def a_canary(**rollout: object) -> ModelVersion:
+    steps = [{"setWeight": 10}, {"pauseSeconds": 30}, {"setWeight": 50}, {"analysis": True}]
+    fields = {"steps": steps, "progressDeadlineSeconds": 100, **rollout}
+    return a_model_version(2, desired_state="Champion", rollout=fields)
+
+
+def test_a_canary_walks_through_its_steps() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(), steps=3)
+    assert (version.status.phase, version.status.traffic_percent) == (Phase.CANARY, 10)
+    version, step = after(version, world.seen, 40)
+    assert version.status.traffic_percent == 50
+    assert step.actions == (RouteCandidate(50),)
+    world.seen = replace(world.seen, analysis=AnalysisResult(verdict=Verdict.PASS, reason="better"))
+    assert world.settle(version, start=41).status.phase is Phase.LIVE
+
+
+def test_a_canary_found_worse_is_taken_back() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(steps=[{"setWeight": 10}, {"analysis": True}]), steps=3)
+    verdict = AnalysisResult(verdict=Verdict.FAIL, reason="accuracy 0.5 against 0.8")
+    version, step = after(version, replace(world.seen, analysis=verdict), 4)
+    assert version.status.phase is Phase.QUARANTINED
+    assert step.actions == (DropCandidate(),)
+
+
+def test_too_few_votes_hold_a_canary_by_default_and_say_so() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(steps=[{"setWeight": 10}, {"analysis": True}]), steps=3)
+    unclear = AnalysisResult(verdict=Verdict.INCONCLUSIVE, reason="12 of 200 votes")
+    world.seen = replace(world.seen, analysis=unclear)
+    version, _ = after(version, world.seen, 200)
+    assert version.status.phase is Phase.PAUSED
+    paused, _ = after(version, world.seen, 300)
+    assert paused.status == version.status, "a hold that lasts is written down once"
+
+
+def test_a_shadow_gets_copies_before_it_gets_people() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(shadowSeconds=60, steps=[]), steps=3)
+    assert version.status.phase is Phase.SHADOW
+    _, step = after(version, world.seen, 10)
+    assert step.actions == (RouteCandidate(0, shadow=True),)
+    assert world.settle(version, start=70).status.phase is Phase.LIVE
+
+
+def test_a_rollback_recalls_the_last_good_version_without_a_canary() -> None:
+    world, first = a_live_world()
+    second = world.settle(a_model_version(2, desired_state=DesiredState.CHAMPION))
+    first = world.settle(first)
+    target = rollback_target([first, second], second.metadata.name)
+    assert target is not None
+    assert target.metadata.name == "sentiment-v1"
+    status = rolled_back(second.status, "worse", reason=Reason.ROLLED_BACK, now=NOW)
+    second = second.model_copy(update={"status": status})
+    first = first.model_copy(update={"status": recalled(first.status, "recalled", now=NOW)})
+    first = world.settle(first)
+    assert first.status.phase is Phase.LIVE
+    second = world.settle(second)
+    assert second.status.phase is Phase.ROLLED_BACK, (
+        "its spec still says Champion; that is not enough"
+    )
+    assert rollback_target([first, second], first.metadata.name) is None
+
+
+slots = st.sampled_from(
+    [
+        Slot(),
+        serving(a_digest("b")),
+        serving(a_digest("c")),
+        refusing(a_digest("c")),
+        refusing(a_digest("c"), a_digest("b")),
+        Slot(SlotState.LOADING, digest=a_digest("b")),
+    ]
+)
+observations = st.builds(
+    ServingObservation,
+    reachable=st.booleans(),
+    champion=slots,
+    candidate=slots,
+    champion_name=st.sampled_from([None, "sentiment-v1", "sentiment-v2"]),
+    previous_name=st.sampled_from([None, "sentiment-v1"]),
+    turn=st.booleans(),
+    analysis=st.none()
+    | st.builds(AnalysisResult, verdict=st.sampled_from(Verdict), reason=st.just("because")),
+)
+
+
+@settings(max_examples=400)
+@given(
+    seen=st.lists(observations, max_size=12),
+    desired=st.sampled_from(DesiredState),
+    canary=st.booleans(),
+)
+def test_any_order_of_events_keeps_the_rules(
+    seen: list[ServingObservation], desired: DesiredState, canary: bool
+) -> None:
+    rollout = {"steps": [{"setWeight": 5}, {"analysis": True}]} if canary else {}
+    version = a_model_version(2, desired_state=desired, rollout=rollout)
+    digest = version.spec.artifact.digest
+    for moment, observation in enumerate(seen):
+        before = version.status
+        version, step = after(version, observation, moment)
+        if before.phase is Phase.QUARANTINED:
+            assert version.status.phase is Phase.QUARANTINED
+        if version.status.phase is Phase.LIVE and before.phase is not Phase.LIVE:
+            assert observation.champion.serves(digest)
+            assert observation.champion_name == "sentiment-v2"
+        if is_true(version.status.conditions, "Ready"):
+            assert version.status.served_digest == digest
+        if any(isinstance(action, SwitchChampion) for action in step.actions):
+            assert is_true(version.status.conditions, "ArtifactVerified"), (
+                "verified before it serves"
+            )
+        if version.status.phase is before.phase:
+            again, _ = after(version, observation, moment)
+            assert again.status == version.status, "a step that goes nowhere changes nothing"
