@@ -23,10 +23,13 @@ async def test_times_come_back_in_utc(connection: Connection) -> None:
 
 
 async def test_a_transaction_is_rolled_back_on_error(pool: Pool) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with transaction(pool) as connection:
             await connection.execute("CREATE TABLE gone (a int)")
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     async with transaction(pool) as connection:
         assert await connection.fetchval("SELECT to_regclass('gone')") is None
 
@@ -43,7 +46,9 @@ async def test_a_database_that_is_down_is_named_without_its_password() -> None:
 async def test_a_wrong_database_name_is_not_tried_again(postgres_server: str) -> None:
     async with asyncio.timeout(5):
         with pytest.raises(PlatformError) as caught:
-            await open_pool(with_database(postgres_server, "nowhere"), patience=timedelta(minutes=5))
+            await open_pool(
+                with_database(postgres_server, "nowhere"), patience=timedelta(minutes=5)
+            )
     assert caught.value.retry_after is None
 
 

@@ -12,12 +12,12 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import structlog
@@ -28,7 +28,9 @@ from sentops_core.store.unprivileged import Account
 
 log = structlog.get_logger()
 
-_ROOT_PLACE = Path("/var/lib/sentops")  # for root, when the wanted folder is closed to the account used
+_ROOT_PLACE = Path(
+    "/var/lib/sentops"
+)  # for root, when the wanted folder is closed to the account used
 _DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
 # CREATE DATABASE takes no parameters, so the server itself quotes the name.
 _CREATE_DATABASE = "SELECT format('CREATE DATABASE %I', $1::text)"
@@ -110,32 +112,33 @@ class EmbeddedPostgres:
         with self._alone():
             self._settle(account)
             binaries = _reachable_binaries(account)
-            self._initialise(account, binaries)
             running = self._server_pid()
-            if running is not None and self._recorded_port() == self.port and self._answers():
+            ours = running is not None and self._recorded_port() == self.port
+            if ours and self._answers():
                 return
-            if running is not None:
-                self._stop(account, binaries)
-            self._clear_stale_pid()
-            if not _port_is_free(self.port):
+            if not ours and not _port_is_free(self.port):
                 raise Conflict(
                     f"Port {self.port} on 127.0.0.1, meant for the database, is used by another program: "
                     "stop that program or choose another port for the database."
                 )
+            if running is not None:
+                self._stop(account, binaries)
+            self._clear_stale_pid()
+            self._initialise(account, binaries)
             self._start(account, binaries)
 
-    def stop(self) -> None:
-        """End the server, letting transactions fail; no server is fine."""
+    def stop(self, *, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """End the server, letting transactions fail; no server is fine. `immediate` recovers at the next start."""
         if not self.data_dir.exists():
             return
         with self._alone():
             if self._server_pid() is not None:
                 account = Account.current()
-                self._stop(account, _reachable_binaries(account))
+                self._stop(account, _reachable_binaries(account), mode=mode)
 
     def remove(self) -> None:
         """Stop the server and delete its data."""
-        self.stop()
+        self.stop(mode="immediate")
         cluster = self.data_dir
         shutil.rmtree(self._asked_dir, ignore_errors=True)
         if cluster.parent != self._asked_dir:
@@ -202,8 +205,20 @@ class EmbeddedPostgres:
             password_file.write(self._password)
             password_file.flush()
             account.own(Path(password_file.name))
-            command = [binaries / "initdb", "-D", fresh, "-U", self.user, "-E", "UTF8"]
-            command += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file.name}"]
+            command: list[str | Path] = [
+                binaries / "initdb",
+                "-D",
+                fresh,
+                "-U",
+                self.user,
+                "-E",
+                "UTF8",
+            ]
+            command += [
+                "--locale=C.UTF-8",
+                "--auth=scram-sha-256",
+                f"--pwfile={password_file.name}",
+            ]
             if self._settings.get("fsync") == "off":
                 command.append("--no-sync")
             done = account.run(command, timeout=_START_SECONDS)
@@ -230,20 +245,41 @@ class EmbeddedPostgres:
         }
         self._log_file.touch()
         account.own(self._log_file)
-        command = [binaries / "pg_ctl", "start", "-w", "-t", str(_START_SECONDS), "-D", self.data_dir]
+        command: list[str | Path] = [
+            binaries / "pg_ctl",
+            "start",
+            "-w",
+            "-t",
+            str(_START_SECONDS),
+            "-D",
+            self.data_dir,
+        ]
         command += ["-l", self._log_file]
-        command += ["-o", " ".join(f"-c {name}={shlex.quote(value)}" for name, value in options.items())]
-        # The server that pg_ctl leaves behind would keep our pipes open, so nothing is captured here.
-        done = _run_detached(account, command)
-        if done != 0:
+        command += [
+            "-o",
+            " ".join(f"-c {name}={shlex.quote(value)}" for name, value in options.items()),
+        ]
+        if account.run(command, timeout=_START_SECONDS + 30, capture=False).returncode != 0:
             tail = self.log_tail()
             if "Address already in use" in tail:
                 raise Conflict(f"Port {self.port} was taken while the database started; try again.")
-            raise Unavailable(f"The database in {self.data_dir} did not start. Its log ends:\n{tail}")
+            raise Unavailable(
+                f"The database in {self.data_dir} did not start. Its log ends:\n{tail}"
+            )
         log.info("database_started", port=self.port, pid=self._server_pid())
 
-    def _stop(self, account: Account, binaries: Path) -> None:
-        command = [binaries / "pg_ctl", "stop", "-w", "-t", "60", "-m", "fast", "-D", self.data_dir]
+    def _stop(self, account: Account, binaries: Path, *, mode: str = "fast") -> None:
+        command: list[str | Path] = [
+            binaries / "pg_ctl",
+            "stop",
+            "-w",
+            "-t",
+            "60",
+            "-m",
+            mode,
+            "-D",
+            self.data_dir,
+        ]
         done = account.run(command, timeout=90)
         if done.returncode != 0 and self._server_pid() is not None:
             raise Unavailable(f"The database did not stop: {_last_lines(done.stderr)}")
@@ -294,7 +330,9 @@ def _reachable_binaries(account: Account) -> Path:
     if account.can_enter(found):
         return found
     install = found.parent
-    mark = hashlib.sha256(f"{install} {(found / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()
+    mark = hashlib.sha256(
+        f"{install} {(found / 'postgres').stat().st_mtime_ns}".encode()
+    ).hexdigest()
     copied = _ROOT_PLACE / f"postgresql-{mark[:12]}"
     if not copied.exists():
         _make_open_folder(_ROOT_PLACE)
@@ -304,20 +342,6 @@ def _reachable_binaries(account: Account) -> Path:
             (fresh / "install").rename(copied)
         shutil.rmtree(fresh, ignore_errors=True)
     return copied / found.name
-
-
-def _run_detached(account: Account, command: list[str | Path]) -> int:
-    return subprocess.run(
-        [str(part) for part in command],
-        check=False,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a Ctrl-C in the terminal is for us, not for the server
-        timeout=_START_SECONDS + 30,
-        **({"user": account.uid, "group": account.gid, "extra_groups": []} if account.drops_root else {}),
-    ).returncode
 
 
 def _works_in(pid: int, folder: Path) -> bool:

@@ -55,14 +55,14 @@ def known_migrations() -> tuple[Migration, ...]:
             continue
         match = _FILE_NAME.match(entry.name)
         if match is None:
-            raise PlatformError(f"{entry.name} is no migration name: call it NNNN_what_it_does.sql.")
+            raise PlatformError(
+                f"{entry.name} is no migration name: call it NNNN_what_it_does.sql."
+            )
         found.append(Migration(int(match[1]), match[2], entry.read_text(encoding="utf-8")))
     return tuple(sorted(found, key=lambda migration: migration.version))
 
 
-def pending(
-    known: Sequence[Migration], applied: Mapping[int, str]
-) -> tuple[Migration, ...]:
+def pending(known: Sequence[Migration], applied: Mapping[int, str]) -> tuple[Migration, ...]:
     """What remains to be applied; refuses a newer database, a changed file and a file that came too late."""
     versions = {migration.version for migration in known}
     newest = max(applied, default=0)
@@ -86,9 +86,7 @@ def pending(
     return tuple(migration for migration in known if migration.version not in applied)
 
 
-async def migrate(
-    connection: Connection, known: Sequence[Migration] | None = None
-) -> list[str]:
+async def migrate(connection: Connection, known: Sequence[Migration] | None = None) -> list[str]:
     """Bring the schema up to date; the names applied now. A failing file leaves the ones before it in place."""
     known = known_migrations() if known is None else known
     with database_errors():

@@ -14,9 +14,7 @@ from pydantic_core import from_json, to_json
 from sentops_core.domain.errors import PlatformError, Unavailable
 
 if TYPE_CHECKING:
-    Connection: TypeAlias = (
-        asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
-    )
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
 else:
     Connection = asyncpg.Connection | PoolConnectionProxy
@@ -113,7 +111,7 @@ def _no_answer(url: str, error: Exception) -> Unavailable:
 
 
 async def prepare(connection: Connection) -> None:
-    """jsonb columns are Python values; binary, so that COPY takes them too."""
+    """Make jsonb columns Python values; binary, so that COPY takes them too."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
@@ -148,7 +146,9 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     with database_errors():
         try:
             connection = await pool.acquire(timeout=10)
-        except OSError as error:  # wider than what may pass below: the body's own files are no database
+        except (
+            OSError
+        ) as error:  # wider than what may pass below: the body's own files are no database
             raise _away() from error
         try:
             async with connection.transaction():

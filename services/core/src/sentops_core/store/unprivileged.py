@@ -37,19 +37,27 @@ class Account:
         )
 
     def run(
-        self, command: Sequence[str | Path], *, timeout: float
+        self, command: Sequence[str | Path], *, timeout: float, capture: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """The finished command, output captured; its exit code is the caller's to judge."""
+        """The finished command; its exit code is the caller's to judge.
+
+        `capture=False` for one that leaves a server behind: the server would hold our pipes open.
+        """
+        output = subprocess.PIPE if capture else subprocess.DEVNULL
         return subprocess.run(
             [str(part) for part in command],
             check=False,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             text=True,
             errors="replace",
             timeout=timeout,
             cwd="/",
-            stdin=subprocess.DEVNULL,
-            **({"user": self.uid, "group": self.gid, "extra_groups": []} if self.drops_root else {}),
+            start_new_session=True,  # a Ctrl-C in the terminal is for us, not for the server
+            user=self.uid if self.drops_root else None,
+            group=self.gid if self.drops_root else None,
+            extra_groups=[] if self.drops_root else None,
         )
 
     def can_enter(self, folder: Path) -> bool:

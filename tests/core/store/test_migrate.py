@@ -1,0 +1,119 @@
+"""Forward-only migrations: applied once, in order, by one program at a time."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sentops_core.domain.errors import PlatformError, Unavailable
+from sentops_core.store.migrate import (
+    Migration,
+    known_migrations,
+    migrate,
+    migrate_url,
+    pending,
+    require_current,
+)
+from sentops_core.store.pool import open_connection
+
+FIRST = Migration(1, "first", "CREATE TABLE one (a int)")
+SECOND = Migration(2, "second", "CREATE TABLE two (a int)")
+
+
+def applied(*migrations: Migration) -> dict[int, str]:
+    return {migration.version: migration.checksum for migration in migrations}
+
+
+def test_what_is_applied_is_not_applied_again() -> None:
+    assert pending([FIRST, SECOND], applied(FIRST)) == (SECOND,)
+    assert pending([FIRST, SECOND], applied(FIRST, SECOND)) == ()
+
+
+def test_a_changed_applied_file_is_refused() -> None:
+    with pytest.raises(PlatformError, match=r"0001.*was changed"):
+        pending([Migration(1, "first", "CREATE TABLE other (a int)")], applied(FIRST))
+
+
+def test_a_newer_database_asks_to_upgrade_the_programs() -> None:
+    with pytest.raises(PlatformError, match="upgrade the programs"):
+        pending([FIRST], applied(FIRST, SECOND))
+
+
+def test_a_migration_that_came_too_late_is_refused() -> None:
+    with pytest.raises(PlatformError, match="next free number"):
+        pending([FIRST, SECOND], applied(SECOND))
+
+
+def test_our_migrations_are_numbered_without_gaps() -> None:
+    versions = [migration.version for migration in known_migrations()]
+    assert versions == list(range(1, len(versions) + 1))
+
+
+@pytest.mark.pg
+async def test_two_programs_migrating_at_once_take_turns(empty_database_url: str) -> None:
+    names = [f"{one.version:04}_{one.name}" for one in known_migrations()]
+    answers = await asyncio.gather(*(migrate_url(empty_database_url) for _ in range(3)))
+    assert sorted(answers) == [[], [], names]
+
+
+@pytest.mark.pg
+async def test_a_failing_migration_keeps_those_before_and_nothing_of_itself(
+    empty_database_url: str,
+) -> None:
+    broken = Migration(2, "broken", "CREATE TABLE half (a int); SELECT 1/0")
+    connection = await open_connection(empty_database_url)
+    with pytest.raises(Exception, match="division by zero"):
+        await migrate(connection, [FIRST, broken])
+    assert await connection.fetchval("SELECT to_regclass('one')") is not None
+    assert await connection.fetchval("SELECT to_regclass('half')") is None
+    assert await migrate(connection, [FIRST, SECOND]) == ["0002_second"]
+    await connection.close()
+
+
+@pytest.mark.pg
+async def test_programs_refuse_a_schema_that_is_behind(empty_database_url: str) -> None:
+    connection = await open_connection(empty_database_url)
+    with pytest.raises(Unavailable, match="migrate"):
+        await require_current(connection)
+    await migrate(connection)
+    await require_current(connection)
+    await connection.close()
+
+
+@pytest.mark.pg
+async def test_programs_refuse_a_schema_that_is_ahead(database_url: str) -> None:
+    connection = await open_connection(database_url)
+    await connection.execute("INSERT INTO schema_migrations VALUES (9000, 'later', 'x')")
+    with pytest.raises(PlatformError, match="upgrade the programs") as caught:
+        await require_current(connection)
+    assert caught.value.retry_after is None
+    await connection.close()
+
+
+def run_command(**env: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "SENTOPS_DATABASE_URL"}
+    return subprocess.run(
+        [sys.executable, "-m", "sentops_core.store.migrate"],
+        env=kept | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.pg
+def test_the_command_migrates_and_a_second_time_does_nothing(empty_database_url: str) -> None:
+    first = run_command(SENTOPS_DATABASE_URL=empty_database_url)
+    assert first.returncode == 0, first.stderr
+    assert "migration_applied" in first.stderr
+    again = run_command(SENTOPS_DATABASE_URL=empty_database_url)
+    assert again.returncode == 0
+    assert "migration_applied" not in again.stderr
+
+
+def test_the_command_without_a_database_says_what_to_set() -> None:
+    done = run_command()
+    assert done.returncode == 1
+    assert "SENTOPS_DATABASE_URL" in done.stderr
