@@ -1,0 +1,68 @@
+# Two commands do it all on a fresh machine with Python 3.11 and make: `make up` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+RUN := .venv/bin
+# The CPU build by default; a machine with a GPU: make install TORCH_BACKEND=auto
+TORCH_VERSION := 2.13.0
+TORCH_BACKEND ?= cpu
+MEMBERS := $(wildcard operator/pyproject.toml services/*/pyproject.toml)
+
+.PHONY: help
+help:  ## What can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: up
+up: .venv/.installed  ## Start the whole platform here, with a database, sample data and a first model (DETACH=1: in the background)
+	@$(RUN)/sentops up $(if $(DETACH),--detach) $(UP_OPTIONS)
+
+.PHONY: down
+down: .venv/.installed  ## Stop it; nothing keeps running
+	@$(RUN)/sentops down
+
+.PHONY: test
+test: .venv/.installed  ## All tests: real PostgreSQL, real S3 server, real (small) training, real browser where there is one
+	@$(RUN)/pytest $(TEST_OPTIONS)
+
+.PHONY: check
+check: .venv/.installed  ## Format, lint, types, direction of imports
+	@$(RUN)/ruff format --check
+	@$(RUN)/ruff check
+	@$(RUN)/lint-imports
+	@$(RUN)/mypy
+
+.PHONY: format
+format: .venv/.installed  ## Write the code as `make check` wants it
+	@$(RUN)/ruff check --fix
+	@$(RUN)/ruff format
+
+.PHONY: bench-swap
+bench-swap: .venv/.installed  ## 50 hot swaps of the model under constant load; prints JSON
+	@$(RUN)/python benchmarks/swap.py
+
+.PHONY: bench-quality
+bench-quality: .venv/.installed  ## Train on real reviews with three seeds and score rows never trained on; prints JSON
+	@$(RUN)/python benchmarks/quality.py $(BENCH_OPTIONS)
+
+.PHONY: install
+install: .venv/.installed  ## The programs and their tools in .venv, from the lock
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13) and "Python 3.11 or 3.12 is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv .tools || { echo "This Python has no venv module (Debian: apt install python3-venv)." >&2; exit 1; }
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# torch is not in the lock (its default build carries gigabytes of CUDA): the pinned CPU build comes from a local
+# wheel folder where pip is configured with one, else from PyTorch's own index.
+.venv/.installed: uv.lock pyproject.toml $(MEMBERS) | $(UV)
+	@echo "Installing the programs into .venv (a few minutes the first time) ..."
+	@$(UV) sync --quiet --frozen --inexact --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$(.tools/bin/python -m pip config get global.find-links 2>/dev/null || true)}}"; \
+	$(RUN)/python -c 'import torch' 2>/dev/null \
+	|| { [ $(TORCH_BACKEND) = cpu ] && [ -n "$$links" ] && $(UV) pip install --quiet --no-config --find-links "$$links" "torch==$(TORCH_VERSION)+cpu"; } \
+	|| $(UV) pip install --quiet --no-config --torch-backend $(TORCH_BACKEND) torch==$(TORCH_VERSION)
+	@touch $@
