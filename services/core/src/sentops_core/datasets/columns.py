@@ -23,7 +23,21 @@ _STAR_WORDS = {
     "voto": 5, "voti": 5, "valutazione": 5, "score": 4, "punteggio": 4,
 }  # fmt: skip
 _ID_WORDS = {"id": 5, "uid": 5, "uuid": 5, "key": 2}
-_NOT_CONTENT = {"id", "uid", "uuid", "date", "data", "time", "author", "autore", "user", "utente", "url", "link", "count"}
+_NOT_CONTENT = {
+    "id",
+    "uid",
+    "uuid",
+    "date",
+    "data",
+    "time",
+    "author",
+    "autore",
+    "user",
+    "utente",
+    "url",
+    "link",
+    "count",
+}
 
 
 def _words(column: str) -> set[str]:
@@ -56,7 +70,9 @@ def named_column(columns: tuple[str, ...], name: str, parameter: str) -> int:
     folded = [column.casefold().strip() for column in columns]
     if folded.count(name.casefold().strip()) == 1:
         return folded.index(name.casefold().strip())
-    raise InvalidInput(f"{parameter} names {name!r}, which the file lacks; its columns are {_listed(columns)}.")
+    raise InvalidInput(
+        f"{parameter} names {name!r}, which the file lacks; its columns are {_listed(columns)}."
+    )
 
 
 def text_column(columns: tuple[str, ...]) -> int:
@@ -64,7 +80,9 @@ def text_column(columns: tuple[str, ...]) -> int:
 
 
 def label_column(columns: tuple[str, ...]) -> int:
-    return _only(columns, _best(columns, _LABEL_WORDS | _STAR_WORDS, content=True), "label", "label_column")
+    return _only(
+        columns, _best(columns, _LABEL_WORDS | _STAR_WORDS, content=True), "label", "label_column"
+    )
 
 
 def id_column(columns: tuple[str, ...]) -> int | None:
@@ -77,10 +95,14 @@ def _only(columns: tuple[str, ...], found: list[int], what: str, parameter: str)
         return found[0]
     if found:
         several = ", ".join(repr(columns[position]) for position in found)
-        raise InvalidInput(f"Columns {several} could each be the {what}: choose one with {parameter}.")
-    raise InvalidInput(f"No column looks like the {what}: name it with {parameter}; there are {_listed(columns)}.")
+        raise InvalidInput(
+            f"Columns {several} could each be the {what}: choose one with {parameter}."
+        )
+    raise InvalidInput(
+        f"No column looks like the {what}: name it with {parameter}; there are {_listed(columns)}."
+    )
 
 
 def _listed(columns: tuple[str, ...]) -> str:
     shown = ", ".join(repr(column[:60]) for column in columns[:20])
-    return shown + (", ..." if len(columns) > 20 else "")  # noqa: PLR2004
+    return shown + (", ..." if len(columns) > 20 else "")

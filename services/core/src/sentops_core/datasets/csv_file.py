@@ -23,13 +23,17 @@ def csv_table(path: Path, limits: Limits) -> Table:
     sample = [line.text for line in islice(lines(path, limits.line_bytes), _SNIFFED_LINES)]
     delimiter, first = _sniff(sample)
     if len(first) > limits.columns:
-        raise InvalidInput(f"The first row has {len(first)} columns; at most {limits.columns} are read.")
+        raise InvalidInput(
+            f"The first row has {len(first)} columns; at most {limits.columns} are read."
+        )
     has_header = not _is_data(first)
     columns = tuple(name.strip() for name in first) if has_header else ("column 1", "column 2")
     return Table(
         format="tsv" if delimiter == "\t" else "csv",
         columns=columns,
-        records=lambda: _records(path, delimiter, len(columns), has_header=has_header, limits=limits),
+        records=lambda: _records(
+            path, delimiter, len(columns), has_header=has_header, limits=limits
+        ),
         delimiter=delimiter,
         has_header=has_header,
     )
@@ -40,7 +44,7 @@ def _sniff(sample: list[str]) -> tuple[str, list[str]]:
     best: tuple[float, int, str, list[str]] | None = None
     for delimiter in _DELIMITERS:
         rows = [row for row in _parsed(sample, delimiter) if any(cell.strip() for cell in row)]
-        if not rows or len(rows[0]) < 2:  # noqa: PLR2004 - a text and a label
+        if not rows or len(rows[0]) < 2:  # a text and a label
             continue
         agreeing = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
         if best is None or (agreeing, len(rows[0])) > best[:2]:
@@ -66,7 +70,7 @@ def _parsed(sample: list[str], delimiter: str) -> Iterator[list[str]]:
 
 def _is_data(first: list[str]) -> bool:
     """A first row like `Great product,positive` is no header."""
-    return len(first) == 2 and sum(built_in_label(cell) is not None for cell in first) == 1  # noqa: PLR2004
+    return len(first) == 2 and sum(built_in_label(cell) is not None for cell in first) == 1
 
 
 @dataclass
@@ -97,7 +101,9 @@ class _Source:
         self.returned.extend(reversed(self.taken[1:]))
 
 
-def _records(path: Path, delimiter: str, width: int, *, has_header: bool, limits: Limits) -> Iterator[Record]:
+def _records(
+    path: Path, delimiter: str, width: int, *, has_header: bool, limits: Limits
+) -> Iterator[Record]:
     source = _Source(lines(path, limits.line_bytes))
     reader = csv.reader(source, delimiter=delimiter)
     skip_header = has_header

@@ -22,7 +22,9 @@ def jsonl_table(path: Path, limits: Limits) -> Table:
         if isinstance(value, dict):
             keys |= dict.fromkeys(value)
     if not keys:
-        raise InvalidInput('No line holds a JSON object: send one per line, like {"text": "...", "label": "positive"}.')
+        raise InvalidInput(
+            'No line holds a JSON object: send one per line, like {"text": "...", "label": "positive"}.'
+        )
     if len(keys) > limits.columns:
         raise InvalidInput(f"The objects have more than {limits.columns} different keys.")
     columns = tuple(keys)

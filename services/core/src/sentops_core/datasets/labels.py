@@ -44,9 +44,9 @@ def label_of_stars(stars: float) -> str | None:
     """1-2 negative, 3 neutral, 4-5 positive; halves go to the nearer side; None outside 1 to 5."""
     if not _LOWEST <= stars <= _HIGHEST:
         return None
-    if stars < 2.5:  # noqa: PLR2004
+    if stars < 2.5:
         return "negative"
-    return "neutral" if stars <= 3.5 else "positive"  # noqa: PLR2004
+    return "neutral" if stars <= 3.5 else "positive"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class LabelReader:
     def of(cls, labels: tuple[str, ...], label_map: Mapping[str, str]) -> "LabelReader":
         for raw, label in label_map.items():
             if label not in labels:
-                raise InvalidInput(f"label_map turns {raw!r} into {label!r}; the labels are {', '.join(labels)}.")
+                raise InvalidInput(
+                    f"label_map turns {raw!r} into {label!r}; the labels are {', '.join(labels)}."
+                )
         return cls(labels, {_folded(raw): label for raw, label in label_map.items()})
 
     def read(self, raw: str) -> str | None:
@@ -77,7 +79,9 @@ class LabelReader:
         shown = raw.strip()[:40]
         if _number(raw) is not None:
             return f"{shown} is outside 1 to 5 stars"
-        return f'"{shown}" is no known label: map it with label_map, or use {", ".join(self.labels)}'
+        return (
+            f'"{shown}" is no known label: map it with label_map, or use {", ".join(self.labels)}'
+        )
 
     def refuse_other_scales(self, values: Counter[str], column: str, *, called_stars: bool) -> None:
         """Stop before numbers of another scale are taken for stars: 0/1, -1/0/1, 0 to 10, percentages.
@@ -91,7 +95,7 @@ class LabelReader:
         if not numbers or not set(DEFAULT_LABELS) >= set(self.labels):
             return
         outside = sum(count for number, count in numbers.items() if label_of_stars(number) is None)
-        stars_seen = any(number > 3 for number in numbers)  # noqa: PLR2004 - 1, 2, 3 may be classes as well
+        stars_seen = any(number > 3 for number in numbers)  # 1, 2, 3 may be classes as well
         if outside > numbers.total() * _TOLERATED_OUTSIDE or not (stars_seen or called_stars):
             shown = ", ".join(f"{number:g}" for number in sorted(numbers)[:12])
             raise InvalidInput(

@@ -8,7 +8,9 @@ class Limits:
     rows: int = 200_000
     text_characters: int = 20_000
     line_bytes: int = 1 << 20
-    uncompressed_bytes: int = 512 << 20  # of a workbook or Parquet file: they can unpack to far more than was sent
+    uncompressed_bytes: int = (
+        512 << 20
+    )  # of a workbook or Parquet file: they can unpack to far more than was sent
     columns: int = 1_000
 
 

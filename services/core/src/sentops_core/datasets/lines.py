@@ -52,7 +52,9 @@ def lines(path: Path, limit: int) -> Iterator[Line]:
     sample = _sample(path)
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         yield from _decoded_lines(path, "utf-16", "\n" if b"\n" in sample else "\r", limit)
-    elif b"\r" in sample and b"\n" not in sample:  # the line end of old Macs, which Excel still offers
+    elif (
+        b"\r" in sample and b"\n" not in sample
+    ):  # the line end of old Macs, which Excel still offers
         yield from _decoded_lines(path, "utf-8-sig", "\r", limit)
     else:
         yield from _mixed_lines(path, limit)
@@ -69,7 +71,9 @@ def _sample(path: Path) -> bytes:
     if not sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         controls = sum(byte < 0x20 and byte not in b"\t\n\r\f\v" for byte in sample)
         if controls > 8 and controls > len(sample) // 50:
-            raise UnsupportedFormat("This is a binary file: send CSV, TSV, JSONL, Parquet or XLSX under its own name.")
+            raise UnsupportedFormat(
+                "This is a binary file: send CSV, TSV, JSONL, Parquet or XLSX under its own name."
+            )
     return sample
 
 
@@ -90,7 +94,9 @@ def _mixed_lines(path: Path, limit: int) -> Iterator[Line]:
 
 
 def _decoded_lines(path: Path, encoding: str, line_end: str, limit: int) -> Iterator[Line]:
-    with io.TextIOWrapper(path.open("rb"), encoding=encoding, errors="replace", newline=line_end) as file:
+    with io.TextIOWrapper(
+        path.open("rb"), encoding=encoding, errors="replace", newline=line_end
+    ) as file:
         number = 0
         while text := file.readline(limit):
             number += 1

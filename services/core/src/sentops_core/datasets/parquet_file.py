@@ -20,9 +20,13 @@ def parquet_table(path: Path, limits: Limits) -> Table:
             metadata, schema = file.metadata, file.schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput("This is no readable Parquet file: it may be truncated.") from error
-    unpacked = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    unpacked = sum(
+        metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)
+    )
     if unpacked > limits.uncompressed_bytes:
-        raise TooLarge(f"The file unpacks to more than {limits.uncompressed_bytes >> 20} MiB: send it in parts.")
+        raise TooLarge(
+            f"The file unpacks to more than {limits.uncompressed_bytes >> 20} MiB: send it in parts."
+        )
     columns = tuple(schema.names)
     return Table(format="parquet", columns=columns, records=lambda: _records(path, len(columns)))
 
@@ -38,7 +42,9 @@ def _records(path: Path, width: int) -> Iterator[Record]:
                     empty = not any(cell.strip() for cell in cells)
                     yield Record(row, cells, (Refusal.EMPTY_ROW, "empty row") if empty else None)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"The Parquet file cannot be read past row {row}: it may be damaged.") from error
+        raise InvalidInput(
+            f"The Parquet file cannot be read past row {row}: it may be damaged."
+        ) from error
 
 
 def _cell(value: object) -> str:

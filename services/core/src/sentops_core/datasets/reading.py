@@ -11,7 +11,7 @@ from sentops_core.datasets.jsonl_file import jsonl_table
 from sentops_core.datasets.labels import LabelReader
 from sentops_core.datasets.limits import DEFAULT_LIMITS, Limits
 from sentops_core.datasets.parquet_file import parquet_table
-from sentops_core.datasets.report import ReadReport, Refusal, RefusedRow, Refusals
+from sentops_core.datasets.report import ReadReport, Refusal, Refusals, RefusedRow
 from sentops_core.datasets.tables import Record, Table
 from sentops_core.datasets.xlsx_file import xlsx_table
 from sentops_core.domain.errors import InvalidInput, TooLarge, UnsupportedFormat
@@ -86,7 +86,9 @@ def read_file(
 def _open(path: Path, filename: str, limits: Limits) -> Table:
     reader = _READERS.get(Path(filename).suffix.lower())
     if reader is None:
-        raise UnsupportedFormat(f"{filename[:100]!r} is of no known kind: send .csv, .tsv, .jsonl, .parquet or .xlsx.")
+        raise UnsupportedFormat(
+            f"{filename[:100]!r} is of no known kind: send .csv, .tsv, .jsonl, .parquet or .xlsx."
+        )
     return reader(path, limits)
 
 
@@ -106,7 +108,9 @@ def _find(table: Table, options: ReadOptions) -> _Columns:
     if text == label:
         raise InvalidInput(f"Column {table.columns[text]!r} cannot be both the text and the label.")
     group = (
-        guess.named_column(table.columns, options.group_column, "group_column") if options.group_column else None
+        guess.named_column(table.columns, options.group_column, "group_column")
+        if options.group_column
+        else None
     )
     return _Columns(text, label, guess.id_column(table.columns), group)
 
@@ -121,7 +125,9 @@ def _columns_by_content(table: Table, options: ReadOptions) -> _Columns:
 def _label_values(table: Table, label: int) -> Counter[str]:
     values: Counter[str] = Counter()
     for record in table.records():
-        if record.problem is None and (len(values) < _PROFILED_VALUES or record.values[label] in values):
+        if record.problem is None and (
+            len(values) < _PROFILED_VALUES or record.values[label] in values
+        ):
             values[record.values[label]] += 1
     return values
 
@@ -146,7 +152,8 @@ class _Collector:
             raise InvalidInput("The file names its columns but has no rows.")
         if not rows:
             raise InvalidInput(
-                f"None of the {self.seen} rows can be used ({refused.in_words()}).", details={"report": _as_json(report)}
+                f"None of the {self.seen} rows can be used ({refused.in_words()}).",
+                details={"report": _as_json(report)},
             )
         return Reading(rows, report)
 
@@ -158,7 +165,9 @@ class _Collector:
             self.repaired += record.repaired
             problem = record.problem or self._keep(record)
             if problem is not None:
-                yield RefusedRow(row=record.row, row_id=self._id(record), reason=problem[0], message=problem[1])
+                yield RefusedRow(
+                    row=record.row, row_id=self._id(record), reason=problem[0], message=problem[1]
+                )
 
     def _keep(self, record: Record) -> tuple[Refusal, str] | None:
         raw_label = record.values[self.at.label]
@@ -166,7 +175,10 @@ class _Collector:
         if not text:
             return Refusal.EMPTY_TEXT, "the text is empty"
         if len(text) > self.limits.text_characters:
-            return Refusal.TOO_LONG, f"the text has {len(text)} characters; at most {self.limits.text_characters}"
+            return (
+                Refusal.TOO_LONG,
+                f"the text has {len(text)} characters; at most {self.limits.text_characters}",
+            )
         if not raw_label.strip():
             return Refusal.MISSING_LABEL, "the label is missing"
         label = self.labels.read(raw_label)
@@ -177,7 +189,10 @@ class _Collector:
             where = f"row {earlier.row_id}" if earlier.row_id else f"line {earlier.row}"
             if earlier.label == label:
                 return Refusal.DUPLICATE, f"the same text as {where}"
-            return Refusal.CONFLICT, f"the same text as {where}, which is {earlier.label}, not {label}"
+            return (
+                Refusal.CONFLICT,
+                f"the same text as {where}, which is {earlier.label}, not {label}",
+            )
         group = record.values[self.at.group].strip() if self.at.group is not None else ""
         self.first_seen[key] = LabelledRow(record.row, self._id(record), text, label, group or None)
         return None

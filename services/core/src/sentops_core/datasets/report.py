@@ -59,7 +59,7 @@ class Refusals(Body):
         return cls(count=counts.total(), by_reason=dict(counts), first=tuple(first))
 
     def in_words(self) -> str:
-        """"3 unknown label, 2 empty text": for error sentences."""
+        """Counts by reason, the largest first, for error sentences."""
         ordered = sorted(self.by_reason.items(), key=lambda pair: -pair[1])
         return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in ordered)
 

@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -17,7 +18,16 @@ from sentops_core.domain.errors import InvalidInput, TooLarge
 
 _MEMBERS = 2_000
 _HEADER_ROWS = 20
-_BROKEN = (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, TypeError, EOFError, OSError)
+_BROKEN = (
+    zipfile.BadZipFile,
+    InvalidFileException,
+    ParseError,
+    KeyError,
+    ValueError,
+    TypeError,
+    EOFError,
+    OSError,
+)
 
 
 def xlsx_table(path: Path, limits: Limits) -> Table:
@@ -26,13 +36,8 @@ def xlsx_table(path: Path, limits: Limits) -> Table:
         for row, values in islice(_rows(path, sheet, limits.columns), _HEADER_ROWS):
             if any(cell.strip() for cell in values):
                 columns = tuple(cell.strip() for cell in _without_empty_end(values))
-                return Table(
-                    format="xlsx",
-                    columns=columns,
-                    records=lambda sheet=sheet, header=row, width=len(columns): _records(  # type: ignore[misc]
-                        path, sheet, header, width, limits
-                    ),
-                )
+                records = partial(_records, path, sheet, row, len(columns), limits)
+                return Table(format="xlsx", columns=columns, records=records)
     raise InvalidInput("The workbook is empty: its first row should name the columns.")
 
 
@@ -43,14 +48,20 @@ def _refuse_bombs(path: Path, limits: Limits) -> None:
             members = archive.infolist()
             unpacked = sum(member.file_size for member in members)
             if len(members) > _MEMBERS or unpacked > limits.uncompressed_bytes:
-                raise TooLarge(f"The workbook unpacks to more than {limits.uncompressed_bytes >> 20} MiB.")
+                raise TooLarge(
+                    f"The workbook unpacks to more than {limits.uncompressed_bytes >> 20} MiB."
+                )
             for member in members:
                 if member.filename.endswith((".xml", ".rels")):
                     with archive.open(member) as file:
                         if b"<!DOCTYPE" in file.read(4096):
-                            raise InvalidInput("The workbook declares XML entities, which no real workbook does.")
+                            raise InvalidInput(
+                                "The workbook declares XML entities, which no real workbook does."
+                            )
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise InvalidInput("This is no readable workbook: it may be damaged, encrypted or an old .xls.") from error
+        raise InvalidInput(
+            "This is no readable workbook: it may be damaged, encrypted or an old .xls."
+        ) from error
 
 
 def _sheets(path: Path) -> int:
@@ -69,7 +80,9 @@ def _rows(path: Path, sheet: int, columns: int) -> Iterator[tuple[int, tuple[str
                 row += 1
                 yield row, tuple(_cell(value) for value in values)
     except _BROKEN as error:
-        raise InvalidInput(f"The workbook cannot be read past row {row}: save it again as .xlsx.") from error
+        raise InvalidInput(
+            f"The workbook cannot be read past row {row}: save it again as .xlsx."
+        ) from error
 
 
 def _records(path: Path, sheet: int, header: int, width: int, limits: Limits) -> Iterator[Record]:
@@ -79,7 +92,9 @@ def _records(path: Path, sheet: int, header: int, width: int, limits: Limits) ->
         if not any(cell.strip() for cell in values):
             yield Record(row, (), (Refusal.EMPTY_ROW, "empty row"))
         elif any(cell.strip() for cell in values[width:]):
-            yield Record(row, (), (Refusal.RAGGED_ROW, f"cells to the right of the {width} named columns"))
+            yield Record(
+                row, (), (Refusal.RAGGED_ROW, f"cells to the right of the {width} named columns")
+            )
         else:
             yield Record(row, (*values, *[""] * (width - len(values)))[:width])
 
