@@ -1,1 +1,1 @@
-"""Inference only: loads an artefact by digest and answers."""
+"""Inference only: loads an artefact by digest and answers. No torch, no database."""

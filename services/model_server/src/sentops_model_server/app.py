@@ -1,0 +1,105 @@
+"""Wires the model server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI, Request, Response
+
+from sentops_core.domain.errors import PlatformError
+from sentops_core.http import BearerTokens, create_app
+from sentops_core.http.app import new_registry
+from sentops_model_server.answering import ClientLeft
+from sentops_model_server.deps import Service
+from sentops_model_server.metrics import ModelMetrics
+from sentops_model_server.queue import ScoringQueue
+from sentops_model_server.routes import inference_protocol, predict, slots
+from sentops_model_server.settings import ModelSettings
+from sentops_model_server.slots import SlotName, Slots, WantedVersion
+
+log = structlog.get_logger()
+
+
+def build_app(settings: ModelSettings) -> FastAPI:
+    registry = new_registry()
+    metrics = ModelMetrics.on(registry)
+    fixed = _fixed_artifact(settings)
+    token = settings.control_token
+    control = BearerTokens([token]) if token is not None and fixed is None else None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
+        service = Service(
+            model_name=settings.model_name,
+            max_texts=settings.max_texts,
+            slots=Slots(settings.cache_dir, metrics),
+            queue=ScoringQueue(
+                workers=settings.workers, capacity=settings.queue_texts, metrics=metrics
+            ),
+            metrics=metrics,
+            control=control,
+        )
+        service.queue.start()
+        loading = asyncio.create_task(_load_fixed(service.slots, fixed)) if fixed else None
+        try:
+            yield {"service": service}
+        finally:
+            if loading is not None:
+                loading.cancel()
+                with suppress(asyncio.CancelledError):
+                    await loading
+            await service.queue.close()
+
+    app = create_app(
+        "Sentops model server",
+        lifespan=lifespan,
+        routers=[predict.router, slots.router, inference_protocol.router],
+        registry=registry,
+        readiness=_readiness,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    app.add_exception_handler(ClientLeft, _on_client_left)
+    return app
+
+
+async def _on_client_left(_: Request, __: Exception) -> Response:
+    """For our own request metrics: 499 is what proxies count as "closed by the client"."""
+    return Response(status_code=499)
+
+
+async def _readiness(request: Request) -> str | None:
+    """Ready means: the champion slot serves a model that was verified by digest and golden predictions."""
+    service: Service = request.state.service
+    status = service.slots.status(SlotName.CHAMPION)
+    return None if status.digest is not None else f"no model is loaded yet: {status.message}"
+
+
+def _fixed_artifact(settings: ModelSettings) -> WantedVersion | None:
+    if (
+        settings.artifact_uri is None
+        or settings.artifact_digest is None
+        or settings.version is None
+    ):
+        return None
+    return WantedVersion(
+        storage_uri=settings.artifact_uri,
+        digest=settings.artifact_digest,
+        model_version=settings.version,
+    )
+
+
+async def _load_fixed(slots: Slots, wanted: WantedVersion) -> None:
+    """Load what the deployment names. A store that is away is tried again; a bad artefact leaves us unready."""
+    while True:
+        try:
+            await slots.put(SlotName.CHAMPION, wanted)
+        except PlatformError as error:
+            if error.retry_after is None:
+                return  # the slot's message says why, and so does /health/ready
+            await asyncio.sleep(error.retry_after.total_seconds())
+        except Exception:
+            log.exception("fixed_artifact_failed")
+            return
+        else:
+            return

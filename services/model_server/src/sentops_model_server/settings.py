@@ -1,0 +1,51 @@
+"""What the model server reads from its environment, as SENTOPS_MODEL_<FIELD>."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from sentops_core.domain.base import Digest, StorageUri
+from sentops_core.settings import ServiceSettings
+
+
+def _cores() -> int:
+    """The cores this process may use, which in a container or under taskset is not the machine's count."""
+    return len(os.sched_getaffinity(0))
+
+
+class ModelSettings(ServiceSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="SENTOPS_MODEL_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    port: int = Field(default=8501, ge=0, le=65535)
+    model_name: str = Field(default="sentiment", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    # Who may change the slots. Without a token nobody can, and the server serves only its fixed artefact.
+    control_token: SecretStr | None = None
+    cache_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("~/.cache/sentops/model")
+    # A fixed artefact (in a cluster: the Deployment names it, a new version is a new pod).
+    artifact_uri: StorageUri | None = None
+    artifact_digest: Digest | None = None
+    version: str | None = None
+
+    workers: int = Field(default_factory=_cores, ge=1, le=256)
+    # About five seconds of work for two cores and a small int8 model; waiting longer helps nobody.
+    queue_texts: int = Field(default=2048, ge=1)
+    max_texts: int = Field(default=512, ge=1)
+    max_body_bytes: int = Field(default=2_000_000, ge=1024)
+
+    @model_validator(mode="after")
+    def _is_coherent(self) -> Self:
+        fixed = (self.artifact_uri, self.artifact_digest, self.version)
+        if any(fixed) and not all(fixed):
+            raise ValueError(
+                "ARTIFACT_URI, ARTIFACT_DIGEST and VERSION belong together: set all three or none"
+            )
+        if self.max_texts > self.queue_texts:
+            raise ValueError(
+                "MAX_TEXTS cannot be larger than QUEUE_TEXTS: such a request could never be queued"
+            )
+        return self

@@ -1,0 +1,236 @@
+"""Slots: what is served as champion and as candidate, and how another version takes a slot without a dropped request.
+
+A request takes a lease on the model that its slot holds when it arrives. A change loads and verifies the new model
+beside the old one, switches the slot in one step of the event loop, waits until the leases on the old model are
+given back, and lets it go. A failure before the switch leaves the old one serving.
+"""
+
+import asyncio
+import ctypes
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+from pydantic import Field
+
+from sentops_core.artifacts import fetch_artifact, prune_cache, read_manifest
+from sentops_core.domain.artifact import Manifest
+from sentops_core.domain.base import Body, Digest, StorageUri
+from sentops_core.domain.errors import ArtifactError, PlatformError, Unavailable
+from sentops_core.inference import Scorer
+from sentops_model_server.metrics import ModelMetrics
+
+log = structlog.get_logger()
+
+_DRAIN_SECONDS = 60
+_WAITING = "waiting for a version"
+
+
+class SlotName(StrEnum):
+    CHAMPION = "champion"
+    CANDIDATE = "candidate"
+
+
+class SlotState(StrEnum):
+    EMPTY = "Empty"
+    LOADING = "Loading"
+    READY = "Ready"
+    FAILED = "Failed"
+
+
+class WantedVersion(Body):
+    """What a slot shall serve."""
+
+    storage_uri: StorageUri
+    digest: Digest
+    model_version: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class SlotStatus(Body):
+    """What a slot serves (version and digest are absent when nothing), and how the last change went."""
+
+    state: SlotState
+    message: str
+    model_version: str | None = None
+    digest: str | None = None
+
+
+@dataclass(eq=False)
+class LoadedModel:
+    """A verified scorer, and who uses it right now."""
+
+    scorer: Scorer
+    manifest: Manifest
+    digest: str
+    leases: int = 0
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def leased(self) -> Iterator[None]:
+        self.leases += 1
+        self.drained.clear()
+        try:
+            yield
+        finally:
+            self.leases -= 1
+            if self.leases == 0:
+                self.drained.set()
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A model under the name of a version."""
+
+    model_version: str
+    model: LoadedModel
+
+
+@dataclass
+class _Slot:
+    serving: Serving | None = None
+    state: SlotState = SlotState.EMPTY
+    message: str = _WAITING
+
+
+class Slots:
+    """The two slots. Changes are made one after another; reading never waits."""
+
+    def __init__(self, cache_dir: Path, metrics: ModelMetrics) -> None:
+        self._cache_dir = cache_dir
+        self._metrics = metrics
+        self._slots = {name: _Slot() for name in SlotName}
+        self._one_change = asyncio.Lock()
+
+    def serving(self, name: SlotName) -> Serving:
+        """What the slot serves; Unavailable (503) when nothing."""
+        slot = self._slots[name]
+        if slot.serving is None:
+            raise Unavailable(
+                f"No model is loaded yet in the {name} slot ({slot.message}); try again in a moment."
+            )
+        return slot.serving
+
+    def status(self, name: SlotName) -> SlotStatus:
+        slot = self._slots[name]
+        if slot.serving is None:
+            return SlotStatus(state=slot.state, message=slot.message)
+        return SlotStatus(
+            state=slot.state,
+            message=slot.message,
+            model_version=slot.serving.model_version,
+            digest=slot.serving.model.digest,
+        )
+
+    async def put(self, name: SlotName, wanted: WantedVersion) -> SlotStatus:
+        """Serve the wanted version in this slot; returns once the old one is drained and unloaded."""
+        async with self._one_change:
+            slot = self._slots[name]
+            slot.state, slot.message = SlotState.LOADING, f"loading {wanted.model_version}"
+            try:
+                model = self._loaded(wanted.digest) or await self._load(wanted)
+            except BaseException as error:
+                self._failed(name, wanted, error)
+                raise
+            # No local name may hold the replaced model here, or its memory would outlive the unloading.
+            await self._unload(self._switch(name, Serving(wanted.model_version, model)))
+            return self.status(name)
+
+    async def clear(self, name: SlotName) -> SlotStatus:
+        """Serve nothing in this slot; empty already is success."""
+        async with self._one_change:
+            await self._unload(self._empty(name))
+            return self.status(name)
+
+    def _loaded(self, digest: str) -> LoadedModel | None:
+        """The model of this digest if either slot holds it: a candidate is promoted without loading it again."""
+        for slot in self._slots.values():
+            if slot.serving is not None and slot.serving.model.digest == digest:
+                return slot.serving.model
+        return None
+
+    async def _load(self, wanted: WantedVersion) -> LoadedModel:
+        started = time.monotonic()
+        model = await asyncio.to_thread(load_verified, wanted, self._cache_dir)
+        self._metrics.load.observe(time.monotonic() - started)
+        return model
+
+    def _switch(self, name: SlotName, serving: Serving) -> Serving | None:
+        slot = self._slots[name]
+        replaced, slot.serving = slot.serving, serving
+        slot.state, slot.message = SlotState.READY, f"serving {serving.model_version}"
+        self._no_longer_serving(name, replaced)
+        self._metrics.serving.labels(name, serving.model_version, serving.model.digest).set(1)
+        self._metrics.slot_changes.labels(name, "ready").inc()
+        log.info(
+            "slot_switched",
+            slot=name,
+            model_version=serving.model_version,
+            digest=serving.model.digest,
+        )
+        return replaced
+
+    def _empty(self, name: SlotName) -> Serving | None:
+        slot = self._slots[name]
+        replaced, slot.serving = slot.serving, None
+        slot.state, slot.message = SlotState.EMPTY, _WAITING
+        self._no_longer_serving(name, replaced)
+        return replaced
+
+    def _failed(self, name: SlotName, wanted: WantedVersion, error: BaseException) -> None:
+        slot = self._slots[name]
+        why = str(error) if isinstance(error, PlatformError) else type(error).__name__
+        kept = f"; {slot.serving.model_version} keeps serving" if slot.serving else ""
+        slot.state, slot.message = (
+            SlotState.FAILED,
+            f"{wanted.model_version} was not loaded: {why}{kept}",
+        )
+        self._metrics.slot_changes.labels(name, "failed").inc()
+        log.warning("slot_change_failed", slot=name, model_version=wanted.model_version, reason=why)
+
+    def _no_longer_serving(self, name: SlotName, replaced: Serving | None) -> None:
+        if replaced is not None:
+            self._metrics.serving.remove(name, replaced.model_version, replaced.model.digest)
+
+    async def _unload(self, replaced: Serving | None) -> None:
+        """Wait for the requests that use the old model, then give its memory back."""
+        if replaced is None or self._loaded(replaced.model.digest) is replaced.model:
+            return
+        model = replaced.model
+        del replaced
+        if model.leases:
+            try:
+                await asyncio.wait_for(model.drained.wait(), _DRAIN_SECONDS)
+            except TimeoutError:  # its memory goes with its last request instead
+                log.warning("drain_timed_out", digest=model.digest, leases=model.leases)
+        del model
+        await asyncio.to_thread(_trim_memory)
+
+
+def load_verified(wanted: WantedVersion, cache_dir: Path) -> LoadedModel:
+    """Fetch, load and verify an artefact; ArtifactError says in a sentence why it must not serve."""
+    folder = fetch_artifact(wanted.storage_uri, wanted.digest, cache_dir)
+    scorer = Scorer.load(folder)
+    scorer.verify_golden()
+    manifest = read_manifest(folder)
+    measured = set(manifest.evaluation.per_class)
+    if measured != set(scorer.config.labels):
+        raise ArtifactError(
+            f"the artefact answers with the labels {sorted(scorer.config.labels)} but was evaluated on {sorted(measured)}"
+        )
+    prune_cache(cache_dir)
+    return LoadedModel(scorer, manifest, wanted.digest)
+
+
+def _trim_memory() -> None:
+    """Return freed pages to the system: glibc keeps them otherwise, and swap after swap adds up."""
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL(None).malloc_trim(0)
+        except AttributeError:  # musl has no such function, and needs none
+            return
