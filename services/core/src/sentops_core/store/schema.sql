@@ -30,6 +30,45 @@ CREATE INDEX predictions_client_recent ON predictions (client, created_at DESC);
 CREATE INDEX predictions_version_recent ON predictions (model_version, created_at DESC);
 CREATE INDEX predictions_id ON predictions (id);
 
+-- Partitions are made on demand and dropped by age.
+CREATE FUNCTION ensure_predictions_month(moment timestamptz) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    month timestamp := date_trunc('month', moment AT TIME ZONE 'UTC');
+    name  text      := to_char(month, '"predictions_"FMYYYY_MM');
+BEGIN
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_predictions_month'));  -- two writers, one new month
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    -- Attaching, unlike CREATE TABLE ... PARTITION OF, lets others read and write meanwhile.
+    EXECUTE format('CREATE TABLE %I (LIKE predictions INCLUDING ALL)', name);
+    EXECUTE format('ALTER TABLE predictions ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name,
+                   month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+    RETURN name;
+END
+$$;
+
+CREATE FUNCTION drop_predictions_before(moment timestamptz) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT c.relname
+          FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'predictions'::regclass
+           AND (to_date(substr(c.relname, 13), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' <= moment
+         ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE %I', name);
+        RETURN NEXT name;
+    END LOOP;
+END
+$$;
+
 -- The last vote of one client on one prediction; a new vote replaces the old one.
 CREATE TABLE feedback (
     prediction_id  uuid        NOT NULL,
@@ -44,6 +83,7 @@ CREATE TABLE feedback (
     PRIMARY KEY (prediction_id, client)
 );
 CREATE INDEX feedback_recent ON feedback (voted_at DESC);
+CREATE INDEX feedback_client ON feedback (client);
 
 -- Labelled texts, one row per distinct normalised text; a relabelling keeps its history in audit_log.
 CREATE TABLE examples (
@@ -59,6 +99,7 @@ CREATE TABLE examples (
     updated_at     timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX examples_source ON examples (source);
+CREATE INDEX examples_prediction ON examples (prediction_id) WHERE prediction_id IS NOT NULL;
 
 CREATE TABLE datasets (
     name         text        PRIMARY KEY,
@@ -99,6 +140,7 @@ CREATE TABLE dataset_members (
     PRIMARY KEY (dataset_version, content_hash)
 );
 CREATE INDEX dataset_members_content ON dataset_members (content_hash);
+CREATE INDEX dataset_members_prediction ON dataset_members (prediction_id) WHERE prediction_id IS NOT NULL;
 
 CREATE TABLE training_jobs (
     name             text        PRIMARY KEY,

@@ -1,0 +1,157 @@
+"""The feedback table: one client's last vote on one prediction, however and whenever it arrives."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sentops_core.store.pool import Connection
+
+
+@dataclass(frozen=True)
+class FeedbackRow:
+    """`vote_id` is a UUIDv7: the greater one is newer. `predicted_at` is the prediction's `created_at`."""
+
+    prediction_id: UUID
+    client: str
+    label: str
+    vote_id: UUID
+    voted_at: datetime
+    predicted_at: datetime
+    note: str | None = None
+    source: str = "web"
+
+
+@dataclass(frozen=True)
+class VotedText:
+    """A vote with the text it is about: a correction, or a confirmation when the labels are equal."""
+
+    prediction_id: UUID
+    client: str
+    text: str
+    label: str
+    predicted_label: str
+    language: str | None
+    note: str | None
+    source: str
+    vote_id: UUID
+    voted_at: datetime
+    predicted_at: datetime
+    model_version: str
+
+
+@dataclass(frozen=True)
+class VersionVotes:
+    """`right` of `votes` said what the version had said."""
+
+    model_version: str
+    votes: int
+    right: int
+
+
+# Of one batch only the newest vote per key is offered: one statement may touch a row once.
+_UPSERT = """
+WITH changed AS (
+    INSERT INTO feedback (prediction_id, client, label, note, vote_id, voted_at, predicted_at, source)
+    SELECT DISTINCT ON (prediction_id, client)
+           prediction_id, client, label, note, vote_id, voted_at, predicted_at, source
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],
+                  $7::timestamptz[], $8::text[])
+           AS vote (prediction_id, client, label, note, vote_id, voted_at, predicted_at, source)
+     ORDER BY prediction_id, client, vote_id DESC
+        ON CONFLICT (prediction_id, client) DO UPDATE
+           SET label = EXCLUDED.label, note = EXCLUDED.note, vote_id = EXCLUDED.vote_id,
+               voted_at = EXCLUDED.voted_at, predicted_at = EXCLUDED.predicted_at,
+               source = EXCLUDED.source, status = 'new'
+         WHERE feedback.vote_id < EXCLUDED.vote_id
+    RETURNING 1
+)
+SELECT count(*) FROM changed
+"""
+_OF_CLIENT = """
+SELECT prediction_id, client, label, vote_id, voted_at, predicted_at, note, source
+  FROM feedback
+ WHERE client = $1 AND prediction_id = ANY ($2::uuid[])
+"""
+_OF_PREDICTION = """
+SELECT prediction_id, client, label, vote_id, voted_at, predicted_at, note, source
+  FROM feedback
+ WHERE prediction_id = $1
+ ORDER BY vote_id
+"""
+# Equality on created_at as well as on id leads each row to its one partition.
+_FOR_DATASET = """
+SELECT f.prediction_id, f.client, p.text, f.label, p.label AS predicted_label, p.language, f.note,
+       f.source, f.vote_id, f.voted_at, f.predicted_at, p.model_version
+  FROM feedback f
+  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
+ WHERE f.voted_at > $1 AND f.status <> 'refused' AND p.text IS NOT NULL
+ ORDER BY f.voted_at, f.vote_id
+"""
+# A vote is never older than its prediction, so the bound on voted_at loses nothing and uses its index.
+_BY_VERSION = """
+SELECT p.model_version, count(*) AS votes, count(*) FILTER (WHERE f.label = p.label) AS "right"
+  FROM feedback f
+  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
+ WHERE f.voted_at >= $1 AND f.predicted_at >= $1 AND p.created_at >= $1
+   AND f.status <> 'refused' AND NOT p.shadow
+ GROUP BY p.model_version
+ ORDER BY p.model_version
+"""
+_COUNT_SINCE = "SELECT count(*) FROM feedback WHERE voted_at > $1 AND status <> 'refused'"
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Feedback:
+    """The feedback table. Methods that write expect the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def upsert_many(self, votes: Sequence[FeedbackRow]) -> int:
+        """Store votes in any order, any number of times: the newest of each client stands. Rows changed."""
+        if not votes:
+            return 0
+        changed: int = await self._connection.fetchval(
+            _UPSERT,
+            [vote.prediction_id for vote in votes],
+            [vote.client for vote in votes],
+            [vote.label for vote in votes],
+            [vote.note for vote in votes],
+            [vote.vote_id for vote in votes],
+            [vote.voted_at for vote in votes],
+            [vote.predicted_at for vote in votes],
+            [vote.source for vote in votes],
+        )
+        return changed
+
+    async def of_client(
+        self, client: str, prediction_ids: Sequence[UUID]
+    ) -> dict[UUID, FeedbackRow]:
+        """This client's votes on these predictions; those without a vote are absent."""
+        rows = await self._connection.fetch(_OF_CLIENT, client, prediction_ids)
+        return {row["prediction_id"]: FeedbackRow(**row) for row in rows}
+
+    async def of_prediction(self, prediction_id: UUID) -> list[FeedbackRow]:
+        rows = await self._connection.fetch(_OF_PREDICTION, prediction_id)
+        return [FeedbackRow(**row) for row in rows]
+
+    async def for_dataset(self, *, since: datetime | None = None) -> AsyncIterator[VotedText]:
+        """Corrections and confirmations, oldest first, of `since` or of all time; needs a transaction.
+
+        `since` looks at the vote's own time: one that waited in a spool can arrive later than newer ones.
+
+        Left out: refused votes, and predictions whose text was erased or has passed its retention.
+        """
+        async for row in self._connection.cursor(_FOR_DATASET, since or _EVER, prefetch=1000):
+            yield VotedText(**row)
+
+    async def count_since(self, moment: datetime) -> int:
+        count: int = await self._connection.fetchval(_COUNT_SINCE, moment)
+        return count
+
+    async def by_version(self, since: datetime) -> list[VersionVotes]:
+        """Votes on predictions made since then, by version; versions without votes are absent."""
+        rows = await self._connection.fetch(_BY_VERSION, since)
+        return [VersionVotes(**row) for row in rows]
