@@ -2,13 +2,13 @@
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from sentops_core.datasets.limits import Limits
@@ -64,9 +64,19 @@ def _refuse_bombs(path: Path, limits: Limits) -> None:
         ) from error
 
 
+@contextmanager
+def _workbook(path: Path) -> Iterator[Workbook]:
+    """From a file object: openpyxl judges paths by their suffix, and an upload's file has none."""
+    with (
+        path.open("rb") as file,
+        closing(load_workbook(file, read_only=True, data_only=True)) as book,
+    ):
+        yield book
+
+
 def _sheets(path: Path) -> int:
     try:
-        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+        with _workbook(path) as book:
             return len(book.worksheets)
     except _BROKEN as error:
         raise InvalidInput("This is no readable workbook: save it again as .xlsx.") from error
@@ -75,7 +85,7 @@ def _sheets(path: Path) -> int:
 def _rows(path: Path, sheet: int, columns: int) -> Iterator[tuple[int, tuple[str, ...]]]:
     row = 0
     try:
-        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+        with _workbook(path) as book:
             for values in book.worksheets[sheet].iter_rows(max_col=columns, values_only=True):
                 row += 1
                 yield row, tuple(_cell(value) for value in values)
