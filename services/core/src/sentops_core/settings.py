@@ -1,6 +1,9 @@
 """Settings that every service has; each program adds its own fields and its own prefix."""
 
-from pydantic import Field
+import sys
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -14,3 +17,19 @@ class ServiceSettings(BaseSettings):
     log_level: str = "INFO"
     # Whose X-Forwarded-* headers are believed: the reverse proxy's address, never "*" on a public port.
     forwarded_allow_ips: str = "127.0.0.1"
+
+
+_Settings = TypeVar("_Settings", bound=ServiceSettings)
+
+
+def read_settings(kind: type[_Settings]) -> _Settings:
+    """The program's settings from its environment; what is missing or wrong is named, and ends the program."""
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        problems = [
+            f"{prefix}{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
+            for one in error.errors()
+        ]
+        sys.exit("Settings are missing or wrong:\n  " + "\n  ".join(problems))

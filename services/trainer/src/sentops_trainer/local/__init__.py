@@ -1,0 +1,1 @@
+"""The substrate of one machine: runs are processes, resources are rows, models sit in slots of one server."""

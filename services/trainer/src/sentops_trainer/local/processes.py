@@ -1,0 +1,269 @@
+"""Training runs as detached processes that outlive this service; a folder per job tells what became of them."""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from sentops_core.domain.errors import Unavailable
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import TrainerStatus
+from sentops_core.domain.run import Run, RunResult, RunSpec, RunState
+
+log = structlog.get_logger()
+
+# What a run may know of our environment: never a token or a database address of ours.
+_PASSED_ON = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "SENTOPS_CACHE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "VIRTUAL_ENV"]
+_PASSED_ON_PREFIXES = ("PIP_", "UV_")
+_STOP_PATIENCE_SECONDS = 60.0  # time for a checkpoint before SIGKILL
+
+
+class _Process(BaseModel):
+    """attempt-N.json: enough to find the process again, and never to mistake a reused pid for it."""
+
+    pid: int
+    create_time: float
+    started_at: datetime
+    stop_requested_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Everything a job leaves on disk while it is trained."""
+
+    path: Path
+
+    def process_file(self, attempt: int) -> Path:
+        return self.path / f"attempt-{attempt}.json"
+
+    def spec_file(self, attempt: int) -> Path:
+        return self.path / f"spec-{attempt}.json"
+
+    def result_file(self, attempt: int) -> Path:
+        return self.path / f"result-{attempt}.json"
+
+    def log_file(self, attempt: int) -> Path:
+        return self.path / f"log-{attempt}.txt"
+
+    @property
+    def token_file(self) -> Path:
+        return self.path / "progress-token"
+
+    @property
+    def progress_file(self) -> Path:
+        return self.path / "progress.json"
+
+    def attempts(self) -> list[int]:
+        return sorted(int(file.stem.split("-")[1]) for file in self.path.glob("attempt-*.json"))
+
+
+class Processes:
+    """Starts, finds and ends training runs below `runs_dir`."""
+
+    def __init__(self, runs_dir: Path, *, progress_url: str, threads: int) -> None:
+        self._runs_dir = runs_dir
+        self._progress_url = progress_url
+        self._threads = threads
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    def folder(self, job_name: str) -> RunFolder:
+        return RunFolder(self._runs_dir / job_name)
+
+    async def start(self, spec: RunSpec) -> None:
+        """Start this attempt; started already is success, and a still running older one refuses."""
+        folder = self.folder(spec.training_job)
+        if folder.process_file(spec.attempt).exists():
+            return
+        older = self.observe(spec.training_job)
+        if older is not None and older.state is RunState.RUNNING:
+            raise Unavailable(f"Attempt {older.attempt} of {spec.training_job} still runs.")
+        try:
+            await asyncio.to_thread(self._start, folder, spec)
+        except OSError as error:
+            raise Unavailable(
+                f"The run of {spec.training_job} cannot be started in {folder.path}: {error.strerror}."
+            ) from error
+
+    def _start(self, folder: RunFolder, spec: RunSpec) -> None:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if not folder.token_file.exists():
+            _write(folder.token_file, secrets.token_urlsafe(32))
+        _write(folder.spec_file(spec.attempt), spec.model_dump_json(indent=1))
+        folder.progress_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "sentops_trainer.run"]
+        command += ["--spec", str(folder.spec_file(spec.attempt)), "--out", str(folder.path)]
+        with folder.log_file(spec.attempt).open("ab") as output:
+            child = subprocess.Popen(
+                ["nice", "-n", "10", *command],  # people who wait for an answer come first
+                env=self._environment(folder, spec),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._children[child.pid] = child
+        process = _Process(
+            pid=child.pid,
+            create_time=psutil.Process(child.pid).create_time(),
+            started_at=datetime.now(UTC),
+        )
+        _write(folder.process_file(spec.attempt), process.model_dump_json())
+        log.info("run_started", training_job=spec.training_job, attempt=spec.attempt, pid=child.pid)
+
+    def _environment(self, folder: RunFolder, spec: RunSpec) -> dict[str, str]:
+        return {
+            **passed_on(os.environ),
+            "KUBEFLOW_TRAINER_SERVER_URL": f"{self._progress_url}/training-jobs/{spec.training_job}/progress",
+            "KUBEFLOW_TRAINER_SERVER_TOKEN": str(folder.token_file),
+            "SENTOPS_RUN_THREADS": str(self._threads),
+            # Waiting threads sleep: on shared cores spinning ones cost more than they gain.
+            "OMP_WAIT_POLICY": "passive",
+            "GOMP_SPINCOUNT": "0",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def observe(self, job_name: str) -> Run | None:
+        """The newest attempt of a job as its folder and the process table tell it."""
+        folder = self.folder(job_name)
+        attempts = folder.attempts()
+        if not attempts:
+            return None
+        attempt = attempts[-1]
+        process = _Process.model_validate_json(folder.process_file(attempt).read_bytes())
+        run = Run(
+            attempt=attempt,
+            state=RunState.RUNNING,
+            started_at=process.started_at,
+            reference=str(process.pid),
+            progress=self.progress(job_name),
+        )
+        alive = self._find(process)
+        if alive is not None:
+            self._kill_when_impatient(alive, process)
+            return run
+        result = _read_result(folder.result_file(attempt))
+        if process.stop_requested_at is not None and (result is None or not result.artifact):
+            return run.model_copy(update={"state": RunState.STOPPED, "result": result})
+        if result is not None:
+            return run.model_copy(update={"state": RunState.FINISHED, "result": result})
+        message = f"The process ended without a report; {_last_line(folder.log_file(attempt))}"
+        lost = {"state": RunState.LOST, "reason": Reason.RUN_LOST, "message": message[:1000]}
+        return run.model_copy(update=lost)
+
+    def active_jobs(self) -> set[str]:
+        """Names of the jobs with a run that computes now."""
+        if not self._runs_dir.is_dir():
+            return set()
+        names = (entry.name for entry in self._runs_dir.iterdir() if entry.is_dir())
+        runs = ((name, self.observe(name)) for name in names)
+        return {name for name, run in runs if run is not None and run.state is RunState.RUNNING}
+
+    def stop(self, job_name: str, attempt: int) -> None:
+        """Ask the attempt to write a checkpoint and end; ended already is success."""
+        folder = self.folder(job_name)
+        if not folder.process_file(attempt).exists():
+            return
+        process = _Process.model_validate_json(folder.process_file(attempt).read_bytes())
+        alive = self._find(process)
+        if alive is None or process.stop_requested_at is not None:
+            return
+        asked = process.model_copy(update={"stop_requested_at": datetime.now(UTC)})
+        _write(folder.process_file(attempt), asked.model_dump_json())
+        alive.send_signal(signal.SIGTERM)
+        log.info("run_stop_requested", training_job=job_name, attempt=attempt, pid=process.pid)
+
+    def clean_up(self, job_name: str) -> None:
+        shutil.rmtree(self.folder(job_name).path, ignore_errors=True)
+
+    def token(self, job_name: str) -> str | None:
+        """What this job's runs present when they report progress."""
+        file = self.folder(job_name).token_file
+        return file.read_text() if file.exists() else None
+
+    def write_progress(self, job_name: str, progress: TrainerStatus) -> None:
+        _write(self.folder(job_name).progress_file, progress.model_dump_json())
+
+    def progress(self, job_name: str) -> TrainerStatus | None:
+        try:
+            content = self.folder(job_name).progress_file.read_bytes()
+            return TrainerStatus.model_validate_json(content)
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def log_tail(self, job_name: str, max_bytes: int) -> str:
+        """The end of the newest attempt's log; empty when there is none."""
+        folder = self.folder(job_name)
+        attempts = folder.attempts()
+        file = folder.log_file(attempts[-1]) if attempts else None
+        if file is None or not file.exists():
+            return ""
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - max_bytes))
+            return opened.read().decode("utf-8", "replace")
+
+    def _find(self, process: _Process) -> psutil.Process | None:
+        child = self._children.get(process.pid)
+        if child is not None and child.poll() is not None:  # reaps it
+            del self._children[process.pid]
+            return None
+        try:
+            found = psutil.Process(process.pid)
+            if found.create_time() != process.create_time or found.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except psutil.NoSuchProcess:
+            return None
+        return found
+
+    def _kill_when_impatient(self, alive: psutil.Process, process: _Process) -> None:
+        asked = process.stop_requested_at
+        if asked is None:
+            return
+        if (datetime.now(UTC) - asked).total_seconds() > _STOP_PATIENCE_SECONDS:
+            log.warning("run_killed", pid=process.pid, reason="did not end after SIGTERM")
+            alive.kill()
+
+
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of our environment that a run may see."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+
+
+def _write(file: Path, content: str) -> None:
+    """Readable by us alone, and never half: a crash leaves the old content or the new."""
+    temporary = file.with_suffix(file.suffix + ".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(content)
+    temporary.replace(file)
+
+
+def _read_result(file: Path) -> RunResult | None:
+    try:
+        return RunResult.model_validate(json.loads(file.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _last_line(file: Path) -> str:
+    try:
+        lines = file.read_text(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return "it left no log."
+    return f"last line of its log: {lines[-1]}" if lines else "its log is empty."

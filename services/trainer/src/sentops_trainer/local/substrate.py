@@ -1,0 +1,286 @@
+"""LocalSubstrate: resources are rows, runs are processes, models sit in the slots of one server."""
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+import structlog
+
+from sentops_core.domain.analysis import compare_votes
+from sentops_core.domain.conditions import find_condition
+from sentops_core.domain.errors import ArtifactError, InvalidInput
+from sentops_core.domain.plan import (
+    CleanUp,
+    RegisterVersion,
+    StartRun,
+    StopRun,
+    TrainingAction,
+    TrainingObservation,
+)
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import (
+    AnalysisResult,
+    ArtifactRef,
+    Metadata,
+    ModelVersion,
+    ModelVersionSpec,
+    ModelVersionStatus,
+    NameRef,
+    TrainingJob,
+    TrainingJobStatus,
+)
+from sentops_core.domain.rollout import (
+    DropCandidate,
+    LoadCandidate,
+    ReloadChampion,
+    ReturnToPrevious,
+    RouteCandidate,
+    ServingObservation,
+    Slot,
+    SlotState,
+    SwitchChampion,
+    VersionAction,
+    in_flight,
+)
+from sentops_core.domain.run import ChampionRef, RunSpec
+from sentops_core.store.pool import Pool
+from sentops_trainer.local.model_slots import ModelSlots, SlotName
+from sentops_trainer.local.processes import Processes
+from sentops_trainer.local.resources import Resources
+from sentops_trainer.submissions import require_one_machine
+
+log = structlog.get_logger()
+
+SYSTEM = "sentops"  # the actor of what nobody asked for by hand
+
+
+class LocalSubstrate:
+    """Carries the actions of plan and roll-out out on one machine."""
+
+    def __init__(
+        self, pool: Pool, processes: Processes, slots: ModelSlots, *, model_url: str
+    ) -> None:
+        self._pool = pool
+        self._processes = processes
+        self._slots = slots
+        self._model_url = model_url
+        # Why the server refused a digest; lost on a restart, when it is simply asked again.
+        self._refused: dict[str, str] = {}
+
+    # Training jobs
+
+    async def observe_training(self, job: TrainingJob) -> TrainingObservation:
+        name = job.metadata.name
+        run = self._processes.observe(name)
+        async with self._pool.acquire() as connection:
+            resources = Resources(connection)
+            champion = await resources.champion(job.spec.model_name)
+            version_name = await resources.version_of_job(name)
+            cancel_requested = await resources.is_cancel_requested(name)
+        return TrainingObservation(
+            run=run,
+            champion=_to_champion_ref(champion),
+            version_name=version_name,
+            capacity=not (self._processes.active_jobs() - {name}),
+            cancel_requested=cancel_requested,
+            spec_error=_spec_error(job),
+        )
+
+    async def carry_out_training(self, job: TrainingJob, action: TrainingAction) -> None:
+        name = job.metadata.name
+        match action:
+            case StartRun(attempt=attempt, champion=champion):
+                await self._processes.start(_to_run_spec(job, attempt, champion))
+            case StopRun(attempt=attempt):
+                self._processes.stop(name, attempt)
+            case RegisterVersion():
+                await self._register(job, action)
+            case CleanUp():
+                self._processes.clean_up(name)
+            case _:
+                assert_never(action)
+
+    async def save_training(self, job: TrainingJob, status: TrainingJobStatus) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await Resources(connection).save_training_status(job, status, actor=SYSTEM)
+
+    async def _register(self, job: TrainingJob, action: RegisterVersion) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            resources = Resources(connection)
+            if await resources.version_of_job(job.metadata.name) is not None:
+                return
+            number = await resources.next_version(job.spec.model_name)
+            version = ModelVersion(
+                metadata=Metadata(
+                    name=f"{job.spec.model_name}-v{number}", creation_timestamp=datetime.now(UTC)
+                ),
+                spec=ModelVersionSpec(
+                    model_name=job.spec.model_name,
+                    version=number,
+                    artifact=ArtifactRef.model_validate(action.artifact.model_dump()),
+                    training_job_ref=NameRef(name=job.metadata.name),
+                    dataset_hash=job.spec.dataset.content_hash,
+                    labels=job.spec.dataset.labels,
+                    gate_result=action.gate_result,
+                    desired_state=action.desired_state,
+                    rollout=job.spec.promotion.rollout,
+                ),
+            )
+            await resources.create_version(version, actor=SYSTEM)
+
+    # Model versions
+
+    async def observe_serving(self, version: ModelVersion) -> ServingObservation:
+        slots = await self._slots.get()
+        name = version.metadata.name
+        async with self._pool.acquire() as connection:
+            resources = Resources(connection)
+            routed = await resources.routed(version.spec.model_name)
+            versions = await resources.versions(version.spec.model_name)
+            analysis = await self._analysis(resources, version, routed.champion)
+        champion, candidate = Slot(), Slot()
+        if slots is not None:
+            champion, candidate = slots["champion"], slots["candidate"]
+        refused = self._refused.get(version.spec.artifact.digest)
+        if refused is not None:
+            champion = _refusing(champion, version, refused)
+            candidate = _refusing(candidate, version, refused)
+        others = (other for other in versions if other.metadata.name != name)
+        return ServingObservation(
+            reachable=slots is not None,
+            champion=champion,
+            candidate=candidate,
+            champion_name=routed.champion,
+            previous_name=routed.previous_champion,
+            turn=not any(in_flight(other) for other in others),
+            analysis=analysis,
+        )
+
+    async def carry_out_rollout(self, version: ModelVersion, action: VersionAction) -> None:
+        match action:
+            case LoadCandidate():
+                await self._load("candidate", version)
+            case RouteCandidate(weight=weight, shadow=shadow):
+                await self._route_candidate(version, weight, shadow=shadow)
+            case SwitchChampion():
+                await self._switch(version)
+            case ReloadChampion():
+                await self._load("champion", version)
+            case DropCandidate():
+                await self._route_champion_alone(version)
+                await self._slots.clear_candidate()
+            case ReturnToPrevious():
+                message = f"{version.metadata.name} cannot serve; going back."
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await Resources(connection).recall_previous(
+                        version, message, actor=SYSTEM, reason=Reason.ARTIFACT_INVALID
+                    )
+            case _:
+                assert_never(action)
+
+    async def save_rollout(self, version: ModelVersion, status: ModelVersionStatus) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await Resources(connection).save_version_status(version, status, actor=SYSTEM)
+
+    async def _load(self, slot: SlotName, version: ModelVersion) -> bool:
+        digest = version.spec.artifact.digest
+        try:
+            await self._slots.load(slot, version)
+        except ArtifactError as error:
+            log.warning("artifact_refused", model_version=version.metadata.name, error=str(error))
+            self._refused[digest] = str(error)
+            return False
+        self._refused.pop(digest, None)
+        return True
+
+    async def _switch(self, version: ModelVersion) -> None:
+        """The slot first, the routing after it: what is routed to always serves."""
+        if not await self._load("champion", version):
+            return
+        async with self._pool.acquire() as connection, connection.transaction():
+            await Resources(connection).route_to_champion(version, self._model_url)
+        await self._slots.clear_candidate()
+
+    async def _route_candidate(self, version: ModelVersion, weight: int, *, shadow: bool) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await Resources(connection).route_to_both(
+                version, self._model_url, weight, shadow=shadow
+            )
+
+    async def _route_champion_alone(self, version: ModelVersion) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            resources = Resources(connection)
+            champion = await resources.champion(version.spec.model_name)
+            if champion is not None:
+                await resources.route_to_champion(champion, self._model_url)
+
+    async def _analysis(
+        self, resources: Resources, version: ModelVersion, champion: str | None
+    ) -> AnalysisResult | None:
+        since = version.status.step_started_at
+        if not in_flight(version) or since is None or champion is None:
+            return None
+        votes = await resources.votes_since(since)
+        none = (0, 0)
+        return compare_votes(
+            candidate=votes.get(version.metadata.name, none),
+            champion=votes.get(champion, none),
+            min_samples=version.spec.rollout.min_samples,
+        )
+
+    # What the loop walks over
+
+    async def open_training_jobs(self) -> list[str]:
+        async with self._pool.acquire() as connection:
+            return [job.metadata.name for job in await Resources(connection).open_jobs()]
+
+    async def training_job(self, name: str) -> TrainingJob:
+        async with self._pool.acquire() as connection:
+            return await Resources(connection).job(name)
+
+    async def model_versions(self) -> list[ModelVersion]:
+        async with self._pool.acquire() as connection:
+            return await Resources(connection).versions(None)
+
+    async def model_version(self, name: str) -> ModelVersion:
+        async with self._pool.acquire() as connection:
+            return await Resources(connection).version(name)
+
+
+def _to_champion_ref(champion: ModelVersion | None) -> ChampionRef | None:
+    if champion is None:
+        return None
+    return ChampionRef(
+        model_version=champion.metadata.name,
+        storage_uri=champion.spec.artifact.storage_uri,
+        digest=champion.spec.artifact.digest,
+    )
+
+
+def _to_run_spec(job: TrainingJob, attempt: int, champion: ChampionRef | None) -> RunSpec:
+    spec = job.spec
+    return RunSpec(
+        training_job=job.metadata.name,
+        attempt=attempt,
+        model_name=spec.model_name,
+        base_model_uri=spec.base_model.storage_uri,
+        dataset_uri=spec.dataset.storage_uri,
+        dataset_hash=spec.dataset.content_hash,
+        labels=spec.dataset.labels,
+        method=spec.trainer.method,
+        hyperparameters=spec.trainer.hyperparameters,
+        must_pass=spec.gate.must_pass,
+        champion=champion,
+        output_uri=spec.output.storage_uri,
+    )
+
+
+def _spec_error(job: TrainingJob) -> str | None:
+    try:
+        require_one_machine(job.spec)
+    except InvalidInput as error:
+        return str(error)
+    return None
+
+
+def _refusing(slot: Slot, version: ModelVersion, message: str) -> Slot:
+    return Slot(SlotState.FAILED, slot.digest, version.spec.artifact.digest, message)

@@ -1,0 +1,25 @@
+"""What the control plane counts; names are shared with the operator where the meaning is the same."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+@dataclass(frozen=True)
+class ConvergeMetrics:
+    converges: Counter
+    training_jobs: Gauge
+
+    @classmethod
+    def on(cls, registry: CollectorRegistry) -> "ConvergeMetrics":
+        return cls(
+            converges=Counter(
+                "sentops_converges_total",
+                "Times a resource was brought a step nearer to its spec.",
+                ("kind", "outcome"),
+                registry=registry,
+            ),
+            training_jobs=Gauge(
+                "sentops_training_jobs", "Open training jobs.", ("phase",), registry=registry
+            ),
+        )

@@ -1,0 +1,75 @@
+"""Look at versions; promote, approve or roll them back."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from sentops_core.domain.base import Body
+from sentops_core.domain.resources import ModelVersion, Rollout
+from sentops_trainer.deps import Actor, Loop, ResourcesDep
+
+router = APIRouter(prefix="/model-versions", tags=["versions"])
+
+
+class Promote(Body):
+    reason: str = Field(default="", max_length=500)
+    force: bool = Field(
+        default=False, description="Promote against the gate's verdict; needs a reason."
+    )
+    clear_quarantine: bool = Field(
+        default=False, description="Try a quarantined digest again; needs a reason."
+    )
+    rollout: Rollout | None = Field(default=None, description="Steps; none means switch at once.")
+
+
+class Reason(Body):
+    reason: str = Field(default="", max_length=500)
+
+
+@router.get("", summary="Model versions, newest first", response_model_exclude_none=True)
+async def get_versions(
+    resources: ResourcesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> list[ModelVersion]:
+    return (await resources.versions(None))[:limit]
+
+
+@router.get("/{name}", summary="One model version", response_model_exclude_none=True)
+async def get_version(name: str, resources: ResourcesDep) -> ModelVersion:
+    return await resources.version(name)
+
+
+@router.post("/{name}/promote", status_code=202, summary="Make this version the champion")
+async def post_promote(
+    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Promote | None = None
+) -> ModelVersion:
+    wanted = body or Promote()
+    version = await resources.promote(
+        name,
+        actor=actor,
+        reason=wanted.reason,
+        force=wanted.force,
+        clear_quarantine=wanted.clear_quarantine,
+        rollout=wanted.rollout,
+    )
+    loop.wake()
+    return version
+
+
+@router.post("/{name}/approve", status_code=202, summary="A person's yes to a waiting candidate")
+async def post_approve(
+    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
+) -> ModelVersion:
+    version = await resources.approve(name, actor=actor, reason=(body or Reason()).reason)
+    loop.wake()
+    return version
+
+
+@router.post("/{name}/rollback", status_code=202, summary="Return from this champion to the last one")
+async def post_rollback(
+    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
+) -> ModelVersion:
+    """Answers with the version that will serve; the one rolled back stays loadable."""
+    version = await resources.roll_back(name, actor=actor, reason=(body or Reason()).reason)
+    loop.wake()
+    return version
