@@ -1,12 +1,21 @@
 """Liveness and readiness, in the three addresses that people and orchestrators expect."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+
+@dataclass(frozen=True)
+class Degraded:
+    """Something is away, but the service does its work all the same."""
+
+    detail: str
+
+
 # A check returns None when all is well, else a sentence that says what is missing.
-Readiness = Callable[[Request], Awaitable[str | None]]
+Readiness = Callable[[Request], Awaitable[str | Degraded | None]]
 
 
 def health_router(readiness: Readiness | None) -> APIRouter:
@@ -20,6 +29,8 @@ def health_router(readiness: Readiness | None) -> APIRouter:
         missing = await readiness(request) if readiness is not None else None
         if missing is None:
             return JSONResponse({"status": "ok"})
+        if isinstance(missing, Degraded):
+            return JSONResponse({"status": "degraded", "detail": missing.detail})
         return JSONResponse({"status": "unavailable", "detail": missing}, 503, {"retry-after": "2"})
 
     router.add_api_route(

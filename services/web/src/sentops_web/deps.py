@@ -1,0 +1,65 @@
+"""What routes ask for, by name."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from sentops_web.answering import Answering
+from sentops_web.drain import Drain
+from sentops_web.identity import Client, identify
+from sentops_web.lookup import Lookup
+from sentops_web.metrics import WebMetrics
+from sentops_web.rates import Allowance, TooManyRequests
+from sentops_web.routing import RoutingClient
+from sentops_web.settings import Settings
+from sentops_web.signing import Signer
+from sentops_web.spool import Spool
+from sentops_web.status import StatusBoard
+from sentops_web.voting import Voting
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that lives as long as the program."""
+
+    settings: Settings
+    signer: Signer
+    answering: Answering
+    voting: Voting
+    lookup: Lookup
+    routing: RoutingClient
+    spool: Spool
+    drain: Drain
+    status: StatusBoard
+    texts: Allowance
+    votes: Allowance
+    metrics: WebMetrics
+
+    def spend_texts(self, client: Client, amount: int) -> None:
+        self._spend(self.texts, client, amount)
+
+    def spend_vote(self, client: Client) -> None:
+        self._spend(self.votes, client, 1)
+
+    def _spend(self, allowance: Allowance, client: Client, amount: int) -> None:
+        try:
+            allowance.spend(client.key, client.address, amount)
+        except TooManyRequests:
+            self.metrics.rate_limited.inc()
+            raise
+
+
+def parts_of(request: Request) -> Parts:
+    parts: Parts = request.state.parts
+    return parts
+
+
+PartsOf = Annotated[Parts, Depends(parts_of)]
+
+
+def client_of(request: Request, parts: PartsOf) -> Client:
+    return identify(request, parts.signer)
+
+
+Asker = Annotated[Client, Depends(client_of)]

@@ -1,0 +1,91 @@
+"""Finding what was answered: in the spool while it waits there, else in the database."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sentops_core.domain.errors import Unavailable
+from sentops_core.store.feedback import Feedback, FeedbackRow
+from sentops_core.store.pool import Pool, transaction
+from sentops_core.store.predictions import PredictionRow, Predictions, moment_of
+from sentops_web.records import prediction_of, vote_of
+from sentops_web.spool import Entry, Spool
+
+_PATIENCE_SECONDS = 3
+_SPOOLED = 400  # of one client; what is older is in the database or soon will be
+
+
+@dataclass(frozen=True)
+class Found:
+    """A prediction and the asker's vote on it."""
+
+    row: PredictionRow
+    vote: FeedbackRow | None
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """Newest first; not complete while the database cannot be read."""
+
+    items: tuple[Found, ...]
+    complete: bool
+
+
+class Lookup:
+    def __init__(self, spool: Spool, pool: Pool) -> None:
+        self._spool = spool
+        self._pool = pool
+
+    async def find(self, prediction: UUID, client: str) -> Found | None:
+        """Unavailable when it is not in the spool and the database is away."""
+        waiting = await self._spool.of_key(prediction)
+        rows = _predictions(waiting)
+        votes = _votes(waiting, client)
+        if rows and votes:
+            return Found(rows[0], votes[prediction])
+        try:
+            stored, stored_votes = await self._from_database(prediction, client)
+        except Unavailable:
+            if not rows:
+                raise
+            stored, stored_votes = None, {}
+        row = rows[0] if rows else stored
+        return None if row is None else Found(row, (stored_votes | votes).get(prediction))
+
+    async def history(self, client: str, limit: int) -> HistoryPage:
+        """The client's newest predictions, spooled and stored ones together."""
+        waiting = await self._spool.of_client(client, _SPOOLED)
+        rows = {row.id: row for row in _predictions(waiting) if not row.shadow}
+        votes = _votes(waiting, client)
+        complete = True
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS), transaction(self._pool) as connection:
+                stored = await Predictions(connection).recent(client, limit=limit)
+                rows |= {row.id: row for row in stored}
+                votes = await Feedback(connection).of_client(client, list(rows)) | votes
+        except (Unavailable, TimeoutError):
+            complete = False
+        newest = sorted(rows.values(), key=lambda row: row.id, reverse=True)[:limit]
+        return HistoryPage(tuple(Found(row, votes.get(row.id)) for row in newest), complete)
+
+    async def _from_database(
+        self, prediction: UUID, client: str
+    ) -> tuple[PredictionRow | None, dict[UUID, FeedbackRow]]:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS), transaction(self._pool) as connection:
+                row = await Predictions(connection).get(prediction, moment_of(prediction))
+                return row, await Feedback(connection).of_client(client, [prediction])
+        except TimeoutError as error:
+            raise Unavailable("The database does not answer just now; try again soon.") from error
+
+
+def _predictions(entries: Sequence[Entry]) -> list[PredictionRow]:
+    return [prediction_of(one.record) for one in entries if one.record.kind == "prediction"]
+
+
+def _votes(entries: Sequence[Entry], client: str) -> dict[UUID, FeedbackRow]:
+    """The newest vote of the client on each prediction."""
+    votes = [vote_of(one.record) for one in entries if one.record.kind == "vote"]
+    mine = sorted((vote for vote in votes if vote.client == client), key=lambda vote: vote.vote_id)
+    return {vote.prediction_id: vote for vote in mine}

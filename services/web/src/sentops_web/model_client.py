@@ -1,0 +1,73 @@
+"""Asking a model server: texts in, checked answers out, failures as what they mean for the asker."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sentops_core.domain.base import Digest, Label
+from sentops_core.domain.errors import Overloaded, Unavailable
+from sentops_core.domain.resources import Variant
+
+
+class ModelAnswer(BaseModel):
+    """One text's answer; what a newer model server adds is left alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: Label
+    score: float = Field(ge=0, le=1.001)  # single precision rounds up
+    scores: dict[Label, float]
+    model_version: str
+    digest: Digest
+    truncated: bool = False
+
+
+class _Answers(BaseModel):
+    predictions: list[ModelAnswer]
+
+
+class ModelBusy(Overloaded):
+    """The model server's queue is full."""
+
+    code = "model_busy"
+
+
+class ModelUnavailable(Unavailable):
+    """The model server cannot answer just now."""
+
+    code = "model_unavailable"
+    retry_after = timedelta(seconds=2)
+
+
+class ModelClient:
+    def __init__(self, http: httpx.AsyncClient, *, timeout_seconds: float) -> None:
+        self._http = http
+        self._timeout = timeout_seconds
+
+    async def ask(self, variant: Variant, texts: Sequence[str]) -> list[ModelAnswer]:
+        """One answer per text, in order. ModelBusy or ModelUnavailable when there is none."""
+        try:
+            answer = await self._http.post(
+                f"{variant.url.rstrip('/')}/predict",
+                json={"texts": list(texts)},
+                timeout=self._timeout,
+            )
+        except httpx.HTTPError as error:
+            raise _unavailable() from error
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise ModelBusy("Many texts are being read just now; try again in a second.")
+        if answer.status_code != httpx.codes.OK:
+            raise _unavailable()
+        try:
+            answers = _Answers.model_validate_json(answer.content).predictions
+        except ValidationError as error:
+            raise _unavailable() from error
+        if len(answers) != len(texts):
+            raise _unavailable()
+        return answers
+
+
+def _unavailable() -> ModelUnavailable:
+    return ModelUnavailable("The model does not answer just now; try again in a few seconds.")

@@ -1,0 +1,41 @@
+"""The rows of the spool: predictions and votes as the database takes them, and as JSON on their way there."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from sentops_core.store.feedback import FeedbackRow
+from sentops_core.store.predictions import PredictionRow
+from sentops_web.spool import Record
+
+
+def prediction_record(row: PredictionRow) -> Record:
+    return Record("prediction", row.id, row.client, _json(asdict(row)))
+
+
+def prediction_of(record: Record) -> PredictionRow:
+    found = orjson.loads(record.body)
+    found["id"] = UUID(found["id"])
+    found["created_at"] = datetime.fromisoformat(found["created_at"])
+    found["text_hash"] = bytes.fromhex(found["text_hash"])
+    return PredictionRow(**found)
+
+
+def vote_record(row: FeedbackRow) -> Record:
+    return Record("vote", row.prediction_id, row.client, _json(asdict(row)))
+
+
+def vote_of(record: Record) -> FeedbackRow:
+    found = orjson.loads(record.body)
+    for field in ("prediction_id", "vote_id"):
+        found[field] = UUID(found[field])
+    for field in ("voted_at", "predicted_at"):
+        found[field] = datetime.fromisoformat(found[field])
+    return FeedbackRow(**found)
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    return orjson.dumps(values, default=bytes.hex)

@@ -1,0 +1,1 @@
+"""What web answers over HTTP: the API, the page, the documentation."""
