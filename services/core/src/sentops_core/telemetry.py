@@ -6,8 +6,10 @@ import sys
 import structlog
 
 
-def configure_logging(program: str, level: str = "INFO") -> None:
-    """Send every logger's lines, ours and the libraries', through one renderer to stderr."""
+def configure_logging(
+    program: str, level: str = "INFO", *, to: logging.Handler | None = None
+) -> None:
+    """Send every logger's lines, ours and the libraries', through one renderer to stderr, or as JSON `to` a handler."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -23,10 +25,10 @@ def configure_logging(program: str, level: str = "INFO") -> None:
     )
     render: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer()]
-        if sys.stderr.isatty()
+        if to is None and sys.stderr.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = to or logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

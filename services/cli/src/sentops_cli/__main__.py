@@ -1,0 +1,62 @@
+"""The `sentops` command."""
+
+import sys
+
+import typer
+
+from sentops_cli.commands import datasets, lineage, observe, predictions, train, up, versions
+from sentops_cli.outcome import CommandError, ExitCode
+from sentops_cli.output import say_error
+from sentops_core.domain.errors import PlatformError
+from sentops_core.telemetry import configure_logging
+
+_EPILOG = (
+    "Exit codes: 0 done, 1 failed, 2 wrong input, 3 not running or out of reach, 4 refused, "
+    "5 rejected by the gate."
+)
+
+
+def build_app() -> typer.Typer:
+    """All commands. Completion for your shell: `sentops --install-completion`."""
+    app = typer.Typer(
+        name="sentops",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        help="A sentiment platform whose quality improves by itself: run it, ask it, correct it, train it.",
+        epilog=_EPILOG,
+    )
+    for group, functions in {
+        "Platform": (up.up, up.down, observe.status, observe.logs),
+        "Texts": (predictions.predict, predictions.feedback, lineage.lineage),
+        "Model": (
+            train.train,
+            versions.versions,
+            versions.promote,
+            versions.approve,
+            versions.rollback,
+        ),
+    }.items():
+        for function in functions:
+            app.command(rich_help_panel=group)(function)
+    app.add_typer(datasets.app, name="datasets", rich_help_panel="Model")
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code; what goes wrong is one sentence on standard error."""
+    configure_logging("cli", "ERROR")
+    try:
+        build_app()(arguments)
+    except CommandError as error:
+        say_error(str(error))
+        sys.exit(error.code)
+    except PlatformError as error:
+        say_error(str(error))
+        sys.exit(ExitCode.FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

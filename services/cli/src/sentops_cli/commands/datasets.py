@@ -1,0 +1,182 @@
+"""`sentops datasets`: list, show, upload, build."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sentops_cli.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ask
+from sentops_cli.files import opened
+from sentops_cli.outcome import CommandError, ExitCode
+from sentops_cli.output import print_json, print_rows, say
+from sentops_cli.services import Services
+
+_PATH = "/backoffice/api/datasets"
+_SHOWN_REFUSALS = 10
+
+app = typer.Typer(help="Datasets: versions, upload of files, building from people's corrections.")
+
+
+@app.callback(invoke_without_command=True)
+def datasets(
+    context: typer.Context, *, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False
+) -> None:
+    """List the dataset versions, the newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    found = ask(home, list_versions)
+    if as_json:
+        print_json(found)
+        return
+    print_rows(
+        ("Version", "Dataset", "Train", "Held out", "Labels", "Parent", "Made by", "Created"),
+        [
+            (
+                str(one["version"]),
+                str(one["name"]),
+                str(one["rows_train"]),
+                str(one["rows_holdout"]),
+                counts(one["label_counts"]),
+                str(one.get("parent") or ""),
+                str(one["created_by"]),
+                str(one["created_at"])[:16].replace("T", " "),
+            )
+            for one in found
+        ],
+    )
+
+
+@app.command()
+def show(
+    version: Annotated[str, typer.Argument(help="Such as v1.")],
+    *,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one version: where it comes from, its labels, and what was left out and why."""
+    found = ask(home, lambda services: services.backoffice.get(f"{_PATH}/{version}"))
+    if as_json:
+        print_json(found)
+        return
+    for line in description(found):
+        say(line)
+
+
+@app.command()
+def upload(  # noqa: PLR0913 - the fields of an upload
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or XLSX.")],
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the dataset; from the file when left out.")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Found by itself when left out.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Labels, or stars from 1 to 5.")] = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="Rows of one group stay on one side of the split.")
+    ] = None,
+    label_map: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="A label of the file and ours, such as buono=positive."),
+    ] = None,
+    parent: Annotated[str | None, typer.Option(help="Version to add the rows to.")] = None,
+    describe: Annotated[str | None, typer.Option("--description", help="What it is.")] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Where it comes from and how it was labelled.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="What its texts may be used for.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a dataset version from a file; says what was kept and why each other row was not."""
+    fields = {
+        "name": name,
+        "text_column": text_column,
+        "label_column": label_column,
+        "group_column": group_column,
+        "label_map": json.dumps(mapping(label_map)) if label_map else None,
+        "parent": parent,
+        "description": describe,
+        "origin": origin,
+        "licence": licence,
+    }
+    data = {key: value for key, value in fields.items() if value is not None}
+    with opened(file) as content:
+        made = ask(
+            home,
+            lambda services: services.backoffice.post(
+                _PATH, files={"file": (file.name, content)}, data=data, timeout=600
+            ),
+        )
+    tell_made(made, as_json=as_json)
+
+
+@app.command()
+def build(
+    *,
+    parent: Annotated[
+        str | None,
+        typer.Option(help="Version to add the corrections to; the newest when left out."),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new version from an older one and people's corrections and confirmations since."""
+    body = {"parent": parent} if parent is not None else {}
+    made = ask(
+        home,
+        lambda services: services.backoffice.post(f"{_PATH}/from-feedback", json=body, timeout=600),
+    )
+    tell_made(made, as_json=as_json)
+
+
+async def list_versions(services: Services) -> list[dict[str, Any]]:
+    answer = await services.backoffice.get(_PATH)
+    versions: list[dict[str, Any]] = answer["datasets"]
+    return versions
+
+
+def mapping(pairs: list[str]) -> dict[str, str]:
+    """`buono=positive` as a map."""
+    made = {}
+    for pair in pairs:
+        theirs, equals, ours = pair.rpartition("=")
+        if not equals or not theirs or not ours:
+            raise CommandError(
+                f"{pair!r} is no mapping: write the file's label, =, ours: buono=positive.",
+                ExitCode.BAD_INPUT,
+            )
+        made[theirs] = ours
+    return made
+
+
+def tell_made(made: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    for line in report_lines(made.get("report") or {}):
+        say(line)
+    say(
+        f"Dataset version {made['version']} is ready. Train on it: sentops train {made['version']} --watch"
+    )
+
+
+def description(version: dict[str, Any]) -> list[str]:
+    train, holdout = version["rows_train"], version["rows_holdout"]
+    told = ("parent", "description", "origin", "licence")
+    return [
+        f"{version['version']} of {version['name']}: {train} rows to train on, {holdout} held out",
+        f"Labels: {counts(version['label_counts'])}",
+        f"Content {version['content_hash']}",
+        *(f"{key.capitalize()}: {version[key]}" for key in told if version.get(key)),
+        *report_lines(version.get("report") or {}),
+    ]
+
+
+def report_lines(report: dict[str, Any]) -> list[str]:
+    """What was kept, and the first of the rows that were not, each with its reason."""
+    return [json.dumps(report, ensure_ascii=False)] if report else []
+
+
+def counts(label_counts: dict[str, int]) -> str:
+    return ", ".join(f"{label} {count}" for label, count in sorted(label_counts.items()))
