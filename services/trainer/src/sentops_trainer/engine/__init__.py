@@ -1,0 +1,1 @@
+"""What computes: the only package that loads torch, transformers and scikit-learn."""

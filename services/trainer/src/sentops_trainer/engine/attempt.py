@@ -1,0 +1,234 @@
+"""One attempt from spec to published artefact, in a folder that outlives it so that the next one goes on."""
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+import torch
+
+from sentops_core.artifacts import (
+    fetch_artifact,
+    get_folder,
+    publish_folder,
+    verify_artifact,
+    write_manifest,
+)
+from sentops_core.domain.errors import ArtifactError, PlatformError
+from sentops_core.domain.evaluation import Evaluation, MustPass, PairedComparison
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.run import ChampionRef, RunExit, RunResult, RunSpec
+from sentops_core.inference import Scored, Scorer
+from sentops_trainer import base_models
+from sentops_trainer.engine import card
+from sentops_trainer.engine.classifier import Classifier, load_classifier
+from sentops_trainer.engine.encoding import Encoder
+from sentops_trainer.engine.fine_tune import train_fine_tune
+from sentops_trainer.engine.linear import train_linear
+from sentops_trainer.engine.packaging import measure, pack, predictions, write_card, write_metrics
+from sentops_trainer.engine.trained import Trained
+from sentops_trainer.evaluation import compare
+from sentops_trainer.failures import BadData, RunFailure
+from sentops_trainer.hyperparameters import LinearSettings, Settings, as_plain, settle
+from sentops_trainer.progress import Progress
+from sentops_trainer.rows import Dataset, Rows, read_dataset
+from sentops_trainer.stopping import Stop
+
+_SHOWN_CHARACTERS = 80
+_ARTIFACT = "artifact"
+_TRAINED = "trained.json"
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The job's work folder and what every step needs. What another training left in it is cleared away."""
+
+    spec: RunSpec
+    folder: Path
+    progress: Progress
+    stop: Stop
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def artifact(self) -> Path:
+        return self.folder / _ARTIFACT
+
+    def fingerprint(self) -> str:
+        """What the training depends on: not the attempt, and not who the champion is."""
+        asked = self.spec.model_dump(
+            mode="json", exclude={"attempt", "champion", "must_pass", "output_uri", "dataset_uri"}
+        )
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def run(spec: RunSpec, folder: Path, progress: Progress, stop: Stop) -> RunResult:
+    """Train (or find it trained), compare with the champion, publish. RunFailure with a sentence otherwise."""
+    started = time.monotonic()
+    workshop = Workshop(spec, folder, progress, stop)
+    settings = settle(spec.method, spec.hyperparameters)
+    progress.report(0, force=True, step="reading the dataset")
+    dataset = read_dataset(_dataset_folder(workshop), spec)
+    if not _already_trained(workshop):
+        _train(workshop, settings, dataset, started)
+    progress.report(97, force=True, step="comparing with the champion")
+    scorer = Scorer.load(workshop.artifact)
+    scorer.verify_golden()
+    scored = scorer.score(dataset.holdout.texts)
+    evaluation = measure(spec.labels, dataset.holdout, scored)
+    result = RunResult(
+        exit=RunExit.OK,
+        reason=Reason.RUN_FINISHED,
+        message=f"macro-F1 {evaluation.macro_f1:.3f} on {evaluation.rows} held-out rows",
+        evaluation=evaluation,
+        paired=_against_champion(workshop, dataset.holdout, scored),
+        must_pass=_must_pass(spec, scorer),
+        artifact=publish_folder(workshop.artifact, spec.output_uri),
+        seconds=round(time.monotonic() - started, 1),
+    )
+    progress.report(100, force=True, **_headline(evaluation))
+    return result
+
+
+def _dataset_folder(workshop: Workshop) -> Path:
+    try:
+        return get_folder(workshop.spec.dataset_uri, workshop.cache)
+    except ArtifactError as error:
+        raise BadData(f"the dataset cannot be read: {error}") from error
+
+
+def _already_trained(workshop: Workshop) -> bool:
+    """Whether the artefact in the folder is this training's, to the last byte; if not, make room for one."""
+    note = workshop.folder / _TRAINED
+    try:
+        known = json.loads(note.read_bytes())
+        if known["fingerprint"] == workshop.fingerprint() and known["digest"]:
+            verify_artifact(workshop.artifact, known["digest"])
+            _log.info("already_trained", digest=known["digest"])
+            return True
+    except (OSError, ValueError, KeyError, TypeError, ArtifactError):
+        known = {}
+    if not isinstance(known, dict) or known.get("fingerprint") != workshop.fingerprint():
+        for leftover in workshop.folder.glob("training*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        _write_atomically(note, {"fingerprint": workshop.fingerprint(), "digest": None})
+    return False
+
+
+def _train(workshop: Workshop, settings: Settings, dataset: Dataset, started: float) -> None:
+    spec, progress = workshop.spec, workshop.progress
+    progress.report(0, force=True, step="loading the base model")
+    base = base_models.resolve(spec.base_model_uri)
+    classifier = load_classifier(base, labels=len(spec.labels))
+    classifier.to("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = Encoder.load(
+        base.folder,
+        prefix=base.prefix,
+        pad_token_id=base.pad_token_id,
+        max_length=min(settings.max_length, classifier.longest_input),
+    )
+    training = workshop.folder / "training"
+    training.mkdir(exist_ok=True)
+    trained = _fit(workshop, classifier, encoder, dataset.train, settings, training)
+
+    partial = workshop.folder / f".{_ARTIFACT}.partial"
+    for leftover in (partial, workshop.artifact):
+        shutil.rmtree(leftover, ignore_errors=True)
+    packed = pack(trained, encoder, dataset.holdout, spec.labels, partial, progress)
+    write_metrics(partial, packed, trained.notes)
+    seconds = time.monotonic() - started
+    write_card(partial, card.write(card.Facts(spec, settings, base, dataset, packed, seconds)))
+    digest = write_manifest(
+        partial,
+        model_name=spec.model_name,
+        training_job=spec.training_job,
+        attempt=spec.attempt,
+        created_at=datetime.now(UTC),
+        base_model=spec.base_model_uri,
+        method=spec.method.value,
+        dataset_hash=spec.dataset_hash,
+        seed=settings.seed,
+        hyperparameters=as_plain(settings),
+        evaluation=packed.evaluation,
+    )
+    partial.rename(workshop.artifact)
+    _write_atomically(
+        workshop.folder / _TRAINED, {"fingerprint": workshop.fingerprint(), "digest": digest}
+    )
+    shutil.rmtree(training, ignore_errors=True)  # the checkpoints have served
+
+
+def _fit(
+    workshop: Workshop,
+    classifier: Classifier,
+    encoder: Encoder,
+    rows: Rows,
+    settings: Settings,
+    folder: Path,
+) -> Trained:
+    if isinstance(settings, LinearSettings):
+        return train_linear(
+            classifier, encoder, rows, settings, folder=folder, progress=workshop.progress
+        )
+    return train_fine_tune(
+        classifier,
+        encoder,
+        rows,
+        settings,
+        folder=folder,
+        progress=workshop.progress,
+        stop=workshop.stop,
+    )
+
+
+def _against_champion(
+    workshop: Workshop, holdout: Rows, candidate: list[Scored]
+) -> PairedComparison | None:
+    champion, spec = workshop.spec.champion, workshop.spec
+    if champion is None:
+        return None
+    scorer = _load_champion(champion, workshop.cache)
+    scored = scorer.score(holdout.texts)
+    return compare(
+        holdout.labels,
+        predictions(spec.labels, candidate),
+        predictions(spec.labels, scored),
+        champion_ref=champion,
+        champion_evaluation=measure(spec.labels, holdout, scored),
+        seed=spec.hyperparameters.seed,
+    )
+
+
+def _load_champion(champion: ChampionRef, cache: Path) -> Scorer:
+    try:
+        return Scorer.load(fetch_artifact(champion.storage_uri, champion.digest, cache))
+    except PlatformError as error:
+        raise RunFailure(
+            f"the champion {champion.model_version} cannot be loaded to compare with: {error}"
+        ) from error
+
+
+def _must_pass(spec: RunSpec, scorer: Scorer) -> MustPass:
+    failed = [
+        example.text if len(example.text) <= _SHOWN_CHARACTERS else example.text[:79] + "…"
+        for example in spec.must_pass
+        if scorer.score_one(example.text).label != example.label
+    ]
+    return MustPass(total=len(spec.must_pass), failed=tuple(failed))
+
+
+def _headline(evaluation: Evaluation) -> dict[str, float]:
+    return {"macro_f1": evaluation.macro_f1, "accuracy": evaluation.accuracy}
+
+
+def _write_atomically(path: Path, content: dict[str, object]) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(json.dumps(content))
+    partial.rename(path)

@@ -1,0 +1,108 @@
+"""From the trained classifier to the ONNX graphs that may serve: float32, and int8 for half the time a text."""
+
+import contextlib
+import copy
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sentops_trainer.engine.classifier import Classifier, TokenTable
+
+_OPSET = 18
+
+
+class ByteTable(nn.Module):
+    """The token table in 8 bits with a scale per row: a quarter of the size, 0.4 % of a row's largest value off."""
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self, table: TokenTable) -> None:
+        super().__init__()
+        values = table.weight.float()
+        scale = values.abs().amax(dim=1, keepdim=True).clamp_min(1e-8) / 127
+        self.register_buffer("weight", (values / scale).round().to(torch.int8), persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        rows = nn.functional.embedding(input_ids, self.weight).float()
+        return rows * nn.functional.embedding(input_ids, self.scale)
+
+
+def export_float(classifier: Classifier, path: Path) -> None:
+    """The graph as it was trained."""
+    _export(classifier, path)
+
+
+def export_int8(classifier: Classifier, path: Path) -> None:
+    """Matrix products in 8 bits (weights per channel and signed, activations unsigned), and a byte table."""
+    import onnx  # noqa: PLC0415 - slow to import, like the next
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
+
+    smaller = copy.deepcopy(classifier)
+    table = smaller.encoder.get_input_embeddings()  # type: ignore[operator, union-attr]
+    smaller.encoder.set_input_embeddings(ByteTable(table))  # type: ignore[operator, union-attr]
+    graph = path.with_name("float-matrices.onnx")
+    _export(smaller, graph)
+    model = onnx.load(graph)
+    graph.unlink()
+    del model.graph.value_info[:]  # the exporter's shapes trip the quantiser's own shape inference
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it recommends a preprocessing that torch's exporter has done
+    try:
+        quantize_dynamic(
+            model,
+            path,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul"],
+            extra_options={"MatMulConstBOnly": True},
+        )
+    finally:
+        root.setLevel(level)
+
+
+def torch_logits(classifier: Classifier, rows: list[list[int]]) -> npt.NDArray[np.float32]:
+    """What torch answers, one text at a time like the server: the yardstick for the graphs."""
+    classifier.eval()
+    with torch.inference_mode():
+        return np.stack(
+            [
+                classifier(torch.tensor([row]), torch.ones(1, len(row), dtype=torch.long))[
+                    0
+                ].numpy()
+                for row in rows
+            ]
+        )
+
+
+def _export(classifier: Classifier, path: Path) -> None:
+    classifier.eval()
+    example = torch.full((2, 9), 5, dtype=torch.long)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),  # the exporter's own report of its steps
+        torch.inference_mode(mode=False),
+    ):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            classifier,
+            (example, torch.ones_like(example)),
+            os.fspath(path),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_shapes=(axes, axes),
+            opset_version=_OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
