@@ -16,7 +16,7 @@ import heapq
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -67,7 +67,15 @@ class _Entry:
 class ScoringQueue:
     """Takes jobs on the event loop, scores them on threads. Everything mutable is guarded by one condition."""
 
-    def __init__(self, *, workers: int, capacity: int, metrics: ModelMetrics) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        capacity: int,
+        metrics: ModelMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._capacity = capacity
         self._metrics = metrics
         self._workers = workers
@@ -101,7 +109,7 @@ class ScoringQueue:
 
     def submit(self, scorer: Scorer, texts: Sequence[str]) -> Job:
         """Queue all texts or none; QueueFull (429) when there is no room, Unavailable while stopping."""
-        now = time.monotonic()
+        now = self._clock()
         future: asyncio.Future[list[Scored]] = asyncio.get_running_loop().create_future()
         job = Job(scorer, texts, future, now, [None] * len(texts), len(texts), len(texts))
         with self._condition:
@@ -151,14 +159,14 @@ class ScoringQueue:
         return None
 
     def _score(self, job: Job, index: int) -> None:
-        started = time.monotonic()
+        started = self._clock()
         try:
             answer = job.scorer.score_one(job.texts[index])
         except Exception as error:  # noqa: BLE001 - one bad text must not end the worker; it is reported
             self._forget(job)
             job.future.get_loop().call_soon_threadsafe(_fail, job, error)
             return
-        seconds = time.monotonic() - started
+        seconds = self._clock() - started
         self._metrics.queue_wait.observe(started - job.submitted)
         self._metrics.inference.observe(seconds)
         if answer.truncated:

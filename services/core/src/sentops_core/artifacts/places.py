@@ -220,7 +220,7 @@ def _s3() -> Iterator[Any]:
     try:
         yield s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
     except FileNotFoundError as error:
-        raise ArtifactError(f"the store has no {error}") from error
+        raise ArtifactError(f"the S3 store answered: {error}") from error
     except PermissionError as error:
         raise Unavailable(
             f"the S3 store refused access ({error}); check AWS_ACCESS_KEY_ID and its rights"
