@@ -87,7 +87,7 @@ SELECT model_version, count(*) AS predictions
 """
 _ENSURE_MONTH = "SELECT ensure_predictions_month($1)"
 # A reader holding a month must not make every later query queue behind our wait for it.
-_WAIT_BRIEFLY = "SELECT set_config('lock_timeout', '2s', true)"
+_WAIT_BRIEFLY = "SELECT set_config('lock_timeout', $1, true)"
 _DROP_MONTHS = "SELECT drop_predictions_before($1)"
 _FIRST_KEPT = "SELECT date_trunc('month', $1::timestamptz, 'UTC')"
 _DROP_ORPHANED_FEEDBACK = "DELETE FROM feedback WHERE predicted_at < $1"
@@ -175,12 +175,14 @@ class Predictions:
         """Partitions for this month and the next ones, before rows ask for them; the new names."""
         return await self._ensure_months(_months_from(now, ahead_months + 1))
 
-    async def drop_before(self, moment: datetime) -> list[str]:
+    async def drop_before(
+        self, moment: datetime, *, wait: timedelta = timedelta(seconds=2)
+    ) -> list[str]:
         """Drop the months that lie wholly before the moment, and the votes on them; the dropped names.
 
-        asyncpg.LockNotAvailableError when somebody reads such a month for long: try again later.
+        asyncpg.LockNotAvailableError when a reader holds such a month longer than `wait`: try again later.
         """
-        await self._connection.execute(_WAIT_BRIEFLY)
+        await self._connection.execute(_WAIT_BRIEFLY, f"{wait // timedelta(milliseconds=1)}ms")
         dropped = [row[0] for row in await self._connection.fetch(_DROP_MONTHS, moment)]
         first_kept = await self._connection.fetchval(_FIRST_KEPT, moment)
         await self._connection.execute(_DROP_ORPHANED_FEEDBACK, first_kept)

@@ -8,7 +8,7 @@ BEGIN
     IF to_regclass(name) IS NOT NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('ensure_predictions_month'));  -- two writers, one new month
+    LOCK TABLE predictions IN SHARE UPDATE EXCLUSIVE MODE;  -- two writers, one new month
     IF to_regclass(name) IS NOT NULL THEN
         RETURN NULL;
     END IF;
