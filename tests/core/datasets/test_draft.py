@@ -12,25 +12,9 @@ from sentops_core.datasets.report import Refusal
 from sentops_core.datasets.split import HELD_OUT_SHARE, Split, side_of
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.text import content_hash
+from tests.support.candidates import some_candidates
 
 LABELS = ("negative", "neutral", "positive")
-NOUNS = ["zaino", "telefono", "libro", "cuffie", "lampada", "sedia", "orologio", "tastiera", "pentola", "giacca"]
-WORDS = ["rosso", "comodo", "veloce", "strano", "piccolo", "robusto", "leggero", "elegante", "rumoroso", "fragile"]
-
-
-def some_candidates(
-    count: int = 100, start: int = 0, source: str = "upload:test"
-) -> list[Candidate]:
-    """Texts that are far from each other, with the three labels in turn."""
-    return [
-        Candidate(
-            text=f"{NOUNS[n % 10]} {WORDS[n // 10 % 10]} numero {n}",
-            label=LABELS[n % 3],
-            source=source,
-            row=n + 2,
-        )
-        for n in range(start, start + count)
-    ]
 
 
 def draft(
@@ -207,7 +191,7 @@ def test_what_cannot_be_trained_on_is_refused(candidates: list[Candidate], sente
 def test_a_class_without_training_rows_is_refused() -> None:
     two = [one for one in some_candidates() if one.label != "neutral"]
     alone = Candidate(text_on(Split.HOLDOUT), "neutral", "upload:test")
-    with pytest.raises(InvalidInput, match="No training row is neutral"):
+    with pytest.raises(InvalidInput, match="only 0 neutral"):
         draft(candidates=[*two, alone])
 
 

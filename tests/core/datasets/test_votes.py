@@ -1,14 +1,33 @@
 """From people's votes to labelled texts."""
 
+from datetime import UTC, datetime
 from itertools import permutations
 from uuid import UUID
 
 from sentops_core.datasets.report import Refusal
-from sentops_core.datasets.votes import Vote, decide_votes
+from sentops_core.datasets.votes import decide_votes
+from sentops_core.store.feedback import VotedText
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def a_vote(label: str, *, client: str = "anna", text: str = "ottimo prodotto", at: int = 1) -> Vote:
-    return Vote(text, client, label, vote_id=UUID(int=at), prediction_id=UUID(int=1000 + at))
+def a_vote(
+    label: str, *, client: str = "anna", text: str = "ottimo prodotto", at: int = 1
+) -> VotedText:
+    return VotedText(
+        prediction_id=UUID(int=1000 + at),
+        client=client,
+        text=text,
+        label=label,
+        predicted_label="negative",
+        language="it",
+        note=None,
+        source="web",
+        vote_id=UUID(int=at),
+        voted_at=NOW,
+        predicted_at=NOW,
+        model_version="sentiment-1",
+    )
 
 
 def test_a_vote_becomes_a_labelled_text() -> None:

@@ -16,7 +16,9 @@ from sentops_core.domain.resources import DEFAULT_LABELS
 from sentops_core.domain.text import content_hash
 
 FEEDBACK = "feedback"
-MIN_TRAIN_ROWS = 10
+# As the run demands them: its validation part needs some rows of each label.
+MIN_TRAIN_ROWS = 20
+MIN_TRAIN_ROWS_PER_LABEL = 5
 
 
 @dataclass(frozen=True)
@@ -240,8 +242,11 @@ def _require_trainable(draft: Draft) -> None:
             f"Only {len(draft.members)} different texts, {train.total()} of them for training: "
             f"at least {MIN_TRAIN_ROWS} are needed for training, and a few hundred to learn anything."
         )
-    if missing := [label for label in draft.labels if not train[label]]:
-        raise InvalidInput(f"No training row is {' or '.join(missing)}: add texts with that label.")
+    if scarce := [label for label in draft.labels if train[label] < MIN_TRAIN_ROWS_PER_LABEL]:
+        found = ", ".join(f"{train[label]} {label}" for label in scarce)
+        raise InvalidInput(
+            f"Of the training rows only {found}: each label needs at least {MIN_TRAIN_ROWS_PER_LABEL}."
+        )
     if not held_out:
         raise InvalidInput(
             "No row fell to the held-out side, which judges the model: add more texts."

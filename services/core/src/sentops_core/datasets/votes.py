@@ -2,28 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from uuid import UUID
 
 from sentops_core.datasets.draft import FEEDBACK, Candidate
 from sentops_core.datasets.report import Refusal, RefusedRow
 from sentops_core.domain.text import content_hash, normalise
+from sentops_core.store.feedback import VotedText
 
 
-@dataclass(frozen=True)
-class Vote:
-    """`vote_id` is a UUIDv7: of two votes of one client the greater one is the newer."""
+def decide_votes(votes: Iterable[VotedText]) -> tuple[list[Candidate], list[RefusedRow]]:
+    """One candidate per text that people agree on; a tie is left out and reported.
 
-    text: str
-    client: str
-    label: str
-    vote_id: UUID
-    prediction_id: UUID
-
-
-def decide_votes(votes: Iterable[Vote]) -> tuple[list[Candidate], list[RefusedRow]]:
-    """One candidate per text that people agree on; a tie is left out and reported."""
-    last: dict[bytes, dict[str, Vote]] = {}
+    `vote_id` is a UUIDv7: of two votes of one client the greater one is the newer.
+    """
+    last: dict[bytes, dict[str, VotedText]] = {}
     for vote in sorted(votes, key=lambda vote: vote.vote_id):
         if normalise(vote.text):
             last.setdefault(content_hash(vote.text), {})[vote.client] = vote
@@ -52,7 +43,7 @@ def decide_votes(votes: Iterable[Vote]) -> tuple[list[Candidate], list[RefusedRo
     return candidates, tied
 
 
-def _tie(newest: Vote, counts: list[tuple[str, int]]) -> RefusedRow:
+def _tie(newest: VotedText, counts: list[tuple[str, int]]) -> RefusedRow:
     voices = ", ".join(f"{count} {label}" for label, count in counts)
     return RefusedRow(
         row=0,

@@ -1,4 +1,4 @@
-"""The examples table: labelled texts, one row per distinct text; and the votes that become such texts."""
+"""The examples table: labelled texts, one row per distinct text, with their newest label."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -21,17 +21,6 @@ ON CONFLICT (content_hash) DO UPDATE
  WHERE examples.label <> EXCLUDED.label
 """
 
-# Each client's last vote on each prediction; what a client said of a text elsewhere is settled by vote_id.
-_VOTES = """
-SELECT p.text, f.client, f.label, f.vote_id, f.prediction_id
-  FROM feedback f
-  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
- WHERE f.status <> 'refused'
-   AND p.text IS NOT NULL
-   AND NOT p.shadow
- ORDER BY f.vote_id
-"""
-
 
 @dataclass(frozen=True)
 class ExampleRow:
@@ -45,15 +34,6 @@ class ExampleRow:
     prediction_id: UUID | None
 
 
-@dataclass(frozen=True)
-class VoteRow:
-    text: str
-    client: str
-    label: str
-    vote_id: UUID
-    prediction_id: UUID
-
-
 class Examples:
     """The examples table."""
 
@@ -65,7 +45,3 @@ class Examples:
         if rows:
             columns = zip(*(astuple(row) for row in rows), strict=True)
             await self._connection.execute(_KEEP, *(list(column) for column in columns))
-
-    async def votes(self) -> list[VoteRow]:
-        """Corrections and confirmations whose text is still there, the oldest first."""
-        return [VoteRow(**row) for row in await self._connection.fetch(_VOTES)]
