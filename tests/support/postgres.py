@@ -80,7 +80,8 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
     run_aside(_administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-def _copied(server: str, template: str) -> Iterator[str]:
+def copied_database(server: str, template: str) -> Iterator[str]:
+    """The URL of a new database like the template; dropped when the generator goes on."""
     name = f"sentops_test_{uuid.uuid4().hex[:12]}"
     run_aside(_administer(server, f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield with_database(server, name)
@@ -90,13 +91,13 @@ def _copied(server: str, template: str) -> Iterator[str]:
 @pytest.fixture
 def empty_database_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
     """A database without our schema."""
-    yield from _copied(postgres_server, "template1")
+    yield from copied_database(postgres_server, "template1")
 
 
 @pytest.fixture
 def database_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
     """A migrated database of this test's own; commits are fine, it is dropped after."""
-    yield from _copied(postgres_server, postgres_template)
+    yield from copied_database(postgres_server, postgres_template)
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 @pytest.fixture(scope="session")
 def shared_database_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
     """One migrated database that all `connection` tests share, so none may commit."""
-    yield from _copied(postgres_server, postgres_template)
+    yield from copied_database(postgres_server, postgres_template)
 
 
 @pytest.fixture

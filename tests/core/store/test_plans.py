@@ -1,0 +1,175 @@
+"""The hot queries, on some thousands of rows, use the index or partition that was made for them (EXPLAIN, no timing).
+
+The planner is left as it is; ANALYZE gives it true figures, as autovacuum does in a living database.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sentops_core.store import feedback, predictions, training_jobs
+from sentops_core.store.feedback import Feedback
+from sentops_core.store.pool import Connection, open_connection
+from sentops_core.store.predictions import PredictionRow, Predictions
+from tests.support.postgres import copied_database, run_aside
+from tests.support.rows import NOW, a_prediction, a_vote
+
+pytestmark = pytest.mark.pg
+
+MONTHS = [datetime(2026, month, 2, tzinfo=UTC) for month in (8, 9, 10, 11)]
+PER_MONTH = 2000
+
+
+def some_rows() -> list[PredictionRow]:
+    """40 clients and 4 versions over 4 months."""
+    return [
+        a_prediction(
+            month + timedelta(minutes=10 * n),
+            text="x" * 80,
+            client=f"client-{n % 40}",
+            model_version=f"v{n % 4}",
+        )
+        for month in MONTHS
+        for n in range(PER_MONTH)
+    ]
+
+
+async def fill(url: str) -> None:
+    connection = await open_connection(url)
+    rows = some_rows()
+    async with connection.transaction():
+        await Predictions(connection).copy_in(rows)
+        await Feedback(connection).upsert_many([a_vote(row) for row in rows[::5]])
+        await connection.execute(
+            """
+            INSERT INTO training_jobs (name, spec, status, metadata, phase, model_name, created_by, created_at)
+            SELECT 'job-' || n, '{}', '{}', '{}', CASE WHEN n % 500 = 0 THEN 'Running' ELSE 'Succeeded' END,
+                   'sentiment', 'test', now() - n * interval '1 hour'
+              FROM generate_series(1, 3000) AS n
+            """
+        )
+        await connection.execute(
+            """
+            INSERT INTO training_events (training_job, reason, message)
+            SELECT 'job-' || (n % 3000 + 1), 'RunStarted', 'x' FROM generate_series(1, 9000) AS n
+            """
+        )
+    await connection.execute("ANALYZE")
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+def filled_database_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    for url in copied_database(postgres_server, postgres_template):
+        run_aside(fill(url))
+        yield url
+
+
+@pytest.fixture
+async def filled(filled_database_url: str) -> AsyncIterator[Connection]:
+    connection = await open_connection(filled_database_url)
+    yield connection
+    await connection.close()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+async def explain(connection: Connection, statement: str, *values: object) -> list[dict[str, Any]]:
+    """The plan's nodes that really ran."""
+    answer = await connection.fetchval(
+        f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {statement}", *values
+    )
+    document = json.loads(answer)
+    return [node for node in nodes(document[0]["Plan"]) if node["Actual Loops"] > 0]
+
+
+def tables(plan: list[dict[str, Any]]) -> set[str]:
+    return {node["Relation Name"] for node in plan if "Relation Name" in node}
+
+
+def indexes(plan: list[dict[str, Any]]) -> set[str]:
+    """Names of indexes, without the month."""
+    return {re.sub(r"\d{4}_\d\d_", "", node["Index Name"]) for node in plan if "Index Name" in node}
+
+
+def read_fully(plan: list[dict[str, Any]]) -> set[str]:
+    return {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}
+
+
+async def test_a_client_s_newest_page_reads_the_newest_months_only(filled: Connection) -> None:
+    last = predictions._NEWEST
+    plan = await explain(
+        filled, predictions._RECENT, "client-7", NOW + timedelta(days=30), last, 20
+    )
+    assert tables(plan) == {"predictions_2026_11"}
+    assert indexes(plan) == {"predictions_client_created_at_idx"}
+    assert not read_fully(plan)
+
+
+async def test_a_prediction_is_found_in_its_own_month(filled: Connection) -> None:
+    row = (await Predictions(filled).recent("client-1", limit=1))[0]
+    plan = await explain(filled, predictions._GET, row.created_at, row.id)
+    assert tables(plan) == {"predictions_2026_11"}
+    assert not read_fully(plan)
+
+
+async def test_counting_a_window_leaves_older_months_alone(filled: Connection) -> None:
+    since = datetime(2026, 11, 3, tzinfo=UTC)
+    plan = await explain(filled, predictions._COUNT_BY_VERSION, since)
+    assert tables(plan) == {"predictions_2026_11"}
+
+
+async def test_one_version_s_window_uses_its_index(filled: Connection) -> None:
+    plan = await explain(
+        filled,
+        "SELECT count(*) FROM predictions WHERE model_version = $1 AND created_at >= $2",
+        "v1",
+        datetime(2026, 11, 14, tzinfo=UTC),
+    )
+    assert tables(plan) == {"predictions_2026_11"}
+    assert "predictions_model_version_created_at_idx" in indexes(plan)
+
+
+async def test_recent_votes_are_joined_to_their_own_month_only(filled: Connection) -> None:
+    since = datetime(2026, 11, 14, tzinfo=UTC)
+    plan = await explain(filled, feedback._BY_VERSION, since)
+    assert tables(plan) == {"feedback", "predictions_2026_11"}
+    assert "feedback" not in read_fully(plan)
+
+
+async def test_new_votes_for_a_dataset_touch_only_the_months_they_are_about(
+    filled: Connection,
+) -> None:
+    """No bound on the month is given here: each vote's own predicted_at leads to its partition."""
+    since = datetime(2026, 11, 15, 15, tzinfo=UTC)
+    plan = await explain(filled, feedback._FOR_DATASET, since)
+    assert tables(plan) == {"feedback", "predictions_2026_11"}
+    assert not read_fully(plan)
+
+
+async def test_open_jobs_are_found_without_reading_the_finished_ones(filled: Connection) -> None:
+    plan = await explain(filled, training_jobs._OPEN)
+    assert indexes(plan) == {"training_jobs_open"}
+    assert not read_fully(plan)
+
+
+async def test_events_of_a_job_use_their_index(filled: Connection) -> None:
+    plan = await explain(filled, training_jobs._EVENTS, "job-17", 0, 500)
+    assert indexes(plan) == {"training_events_job"}
+
+
+async def test_forgetting_a_client_finds_its_rows_by_index(filled: Connection) -> None:
+    transaction = filled.transaction()
+    await transaction.start()
+    plan = await explain(filled, predictions._ERASE_PREDICTIONS, "client-3")
+    await transaction.rollback()
+    assert indexes(plan) == {"predictions_client_created_at_idx"}
+    assert not read_fully(plan)
