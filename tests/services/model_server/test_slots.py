@@ -7,6 +7,7 @@ import weakref
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -281,3 +282,22 @@ async def test_a_client_that_never_ends_cannot_hold_a_change_up_for_ever(
 
 def wanted(artifact: BuiltArtifact, version: str) -> WantedVersion:
     return WantedVersion(storage_uri=artifact.uri, digest=artifact.digest, model_version=version)
+
+
+async def test_memory_comes_back_over_fifty_swaps(tmp_path: Path) -> None:
+    artifacts = [
+        build_artifact(tmp_path / name, strength=strength, hidden=512, layers=10)
+        for name, strength in (("a", 1.0), ("b", 2.0))
+    ]
+    size = (artifacts[0].folder / MODEL).stat().st_size
+    assert size > 10_000_000
+    slots = Slots(tmp_path / "cache", ModelMetrics.on(CollectorRegistry()))
+    process = psutil.Process()
+
+    async def swap(times: int) -> int:
+        for number in range(times):
+            await slots.put(SlotName.CHAMPION, wanted(artifacts[number % 2], f"v{number}"))
+        return process.memory_info().rss
+
+    before = await swap(6)
+    assert await swap(50) - before < 5 * size
