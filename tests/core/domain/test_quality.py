@@ -9,7 +9,7 @@ from sentops_core.domain.quality import Accuracy, accuracy_of, wilson_interval
 
 @pytest.mark.parametrize(
     ("successes", "samples", "low", "high"),
-    [  # computed with statsmodels' proportion_confint(method="wilson")
+    [  # from scipy's binomtest(...).proportion_ci(method="wilson")
         (0, 10, 0.0, 0.27753),
         (10, 10, 0.72247, 1.0),
         (8, 10, 0.49016, 0.94331),
