@@ -17,7 +17,14 @@ from sentops_trainer.local.model_slots import ModelSlots
 from sentops_trainer.local.processes import Processes
 from sentops_trainer.local.substrate import LocalSubstrate
 from sentops_trainer.metrics import ConvergeMetrics
-from sentops_trainer.routes import backoffice, model_versions, progress, routing, train, training_jobs
+from sentops_trainer.routes import (
+    backoffice,
+    model_versions,
+    progress,
+    routing,
+    train,
+    training_jobs,
+)
 from sentops_trainer.settings import Settings
 
 # A round waits for a model to load and verify; one that takes longer has hung.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -41,10 +42,8 @@ class ConvergeLoop:
                 log.warning("converge_round_failed", code=error.code, error=str(error))
             except Exception:
                 log.exception("converge_round_failed")
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), self._pause_seconds)
-            except TimeoutError:
-                pass
             self._wanted.clear()
 
     async def round(self) -> None:

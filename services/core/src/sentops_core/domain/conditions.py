@@ -34,7 +34,7 @@ def is_true(conditions: Iterable[Condition], kind: str) -> bool:
     return found is not None and found.status is ConditionStatus.TRUE
 
 
-def set_condition(  # noqa: PLR0913 - the fields of a condition
+def set_condition(
     conditions: tuple[Condition, ...],
     kind: str,
     status: ConditionStatus,

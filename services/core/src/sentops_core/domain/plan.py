@@ -279,7 +279,7 @@ def _next_attempt(
     )
 
 
-def _retry(  # noqa: PLR0913 - one failed attempt
+def _retry(
     job: TrainingJob,
     draft: _Draft,
     seen: TrainingObservation,

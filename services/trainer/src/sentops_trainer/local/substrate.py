@@ -6,7 +6,6 @@ from typing import assert_never
 import structlog
 
 from sentops_core.domain.analysis import compare_votes
-from sentops_core.domain.conditions import find_condition
 from sentops_core.domain.errors import ArtifactError, InvalidInput
 from sentops_core.domain.plan import (
     CleanUp,
@@ -65,6 +64,8 @@ class LocalSubstrate:
         self._model_url = model_url
         # Why the server refused a digest; lost on a restart, when it is simply asked again.
         self._refused: dict[str, str] = {}
+        # When each resource was last changed as we saw it: saving over somebody else's change is refused.
+        self._seen: dict[str, datetime] = {}
 
     # Training jobs
 
@@ -75,7 +76,7 @@ class LocalSubstrate:
             resources = Resources(connection)
             champion = await resources.champion(job.spec.model_name)
             version_name = await resources.version_of_job(name)
-            cancel_requested = await resources.is_cancel_requested(name)
+            cancel_requested = (await resources.job_row(name)).cancel_requested
         return TrainingObservation(
             run=run,
             champion=_to_champion_ref(champion),
@@ -101,7 +102,9 @@ class LocalSubstrate:
 
     async def save_training(self, job: TrainingJob, status: TrainingJobStatus) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
-            await Resources(connection).save_training_status(job, status, actor=SYSTEM)
+            self._seen[job.metadata.name] = await Resources(connection).save_job_status(
+                job, status, seen=self._seen.get(job.metadata.name), actor=SYSTEM
+            )
 
     async def _register(self, job: TrainingJob, action: RegisterVersion) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -179,7 +182,9 @@ class LocalSubstrate:
 
     async def save_rollout(self, version: ModelVersion, status: ModelVersionStatus) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
-            await Resources(connection).save_version_status(version, status, actor=SYSTEM)
+            self._seen[version.metadata.name] = await Resources(connection).save_version_status(
+                version, status, seen=self._seen.get(version.metadata.name), actor=SYSTEM
+            )
 
     async def _load(self, slot: SlotName, version: ModelVersion) -> bool:
         digest = version.spec.artifact.digest
@@ -235,7 +240,9 @@ class LocalSubstrate:
 
     async def training_job(self, name: str) -> TrainingJob:
         async with self._pool.acquire() as connection:
-            return await Resources(connection).job(name)
+            row = await Resources(connection).job_row(name)
+        self._seen[name] = row.updated_at
+        return row.job
 
     async def model_versions(self) -> list[ModelVersion]:
         async with self._pool.acquire() as connection:
@@ -243,7 +250,9 @@ class LocalSubstrate:
 
     async def model_version(self, name: str) -> ModelVersion:
         async with self._pool.acquire() as connection:
-            return await Resources(connection).version(name)
+            row = await Resources(connection).version_row(name)
+        self._seen[name] = row.updated_at
+        return row.version
 
 
 def _to_champion_ref(champion: ModelVersion | None) -> ChampionRef | None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from sentops_core.domain.base import Body
-from sentops_core.domain.resources import ModelVersion, Rollout
+from sentops_core.domain.resources import ModelVersion
 from sentops_trainer.deps import Actor, Loop, ResourcesDep
 
 router = APIRouter(prefix="/model-versions", tags=["versions"])
@@ -20,7 +20,6 @@ class Promote(Body):
     clear_quarantine: bool = Field(
         default=False, description="Try a quarantined digest again; needs a reason."
     )
-    rollout: Rollout | None = Field(default=None, description="Steps; none means switch at once.")
 
 
 class Reason(Body):
@@ -50,7 +49,6 @@ async def post_promote(
         reason=wanted.reason,
         force=wanted.force,
         clear_quarantine=wanted.clear_quarantine,
-        rollout=wanted.rollout,
     )
     loop.wake()
     return version
@@ -65,7 +63,9 @@ async def post_approve(
     return version
 
 
-@router.post("/{name}/rollback", status_code=202, summary="Return from this champion to the last one")
+@router.post(
+    "/{name}/rollback", status_code=202, summary="Return from this champion to the last one"
+)
 async def post_rollback(
     name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
 ) -> ModelVersion:

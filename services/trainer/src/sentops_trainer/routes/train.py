@@ -11,8 +11,8 @@ from sentops_core.domain.resources import TrainingJob
 from sentops_trainer.deps import Actor, Loop, ResourcesDep, SettingsDep
 from sentops_trainer.submissions import (
     Submission,
-    TrainRequest,
     TrainingJobManifest,
+    TrainRequest,
     require_one_machine,
     to_training_job,
     with_identity,
@@ -22,7 +22,10 @@ router = APIRouter(tags=["training"])
 
 _EXAMPLES = {
     "short": {"summary": "A dataset version with the defaults", "value": {"dataset_id": "v1"}},
-    "quick": {"summary": "A first model in a minute", "value": {"dataset_id": "v1", "method": "Linear"}},
+    "quick": {
+        "summary": "A first model in a minute",
+        "value": {"dataset_id": "v1", "method": "Linear"},
+    },
 }
 
 

@@ -45,9 +45,7 @@ async def get_events(
 
 
 @router.get("/{name}/log", summary="The end of the newest attempt's log")
-async def get_log(
-    name: str, resources: ResourcesDep, processes: RunProcesses
-) -> PlainTextResponse:
+async def get_log(name: str, resources: ResourcesDep, processes: RunProcesses) -> PlainTextResponse:
     await resources.job(name)
     return PlainTextResponse(processes.log_tail(name, _LOG_BYTES))
 

@@ -1,0 +1,330 @@
+"""The rows behind the resources of one machine: every change with its event or its audit line, in one transaction."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sentops_core.domain.conditions import Condition, find_condition
+from sentops_core.domain.errors import Conflict, InvalidInput, NotFound
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import (
+    Approval,
+    DatasetRef,
+    DesiredState,
+    ModelVersion,
+    ModelVersionPhase,
+    ModelVersionStatus,
+    TrainerStatus,
+    TrainingJob,
+    TrainingJobStatus,
+    Variant,
+    Verdict,
+)
+from sentops_core.domain.rollout import in_flight, recalled, rollback_target, rolled_back
+from sentops_core.store.audit import Audit
+from sentops_core.store.datasets import Datasets
+from sentops_core.store.feedback import Feedback
+from sentops_core.store.model_versions import ModelVersionRow, ModelVersions
+from sentops_core.store.pool import Connection
+from sentops_core.store.routing import RoutingRow, RoutingTable
+from sentops_core.store.training_jobs import TrainingEvent, TrainingJobRow, TrainingJobs
+
+
+class Resources:
+    """Training jobs, model versions and routing, within the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._jobs = TrainingJobs(connection)
+        self._versions = ModelVersions(connection)
+        self._routing = RoutingTable(connection)
+        self._datasets = Datasets(connection)
+        self._feedback = Feedback(connection)
+        self._audit = Audit(connection)
+
+    # Training jobs
+
+    async def dataset(self, dataset_id: str | None) -> tuple[str, DatasetRef]:
+        """A version's name and reference; the newest one when none is named."""
+        if dataset_id is None:
+            found = await self._datasets.latest()
+            if found is None:
+                raise Conflict(
+                    "There is no dataset yet; upload one first (sentops datasets upload FILE)."
+                )
+        else:
+            found = await self._datasets.version(dataset_id)
+        reference = DatasetRef(
+            storage_uri=found.storage_uri,
+            content_hash=found.content_hash,
+            labels=tuple(found.labels),
+        )
+        return found.name, reference
+
+    async def create_job(self, job: TrainingJob, *, actor: str) -> None:
+        dataset = await self._datasets.with_content(job.spec.dataset.content_hash)
+        await self._jobs.create(
+            job, created_by=actor, dataset_version=dataset.name if dataset else None
+        )
+        await self._jobs.add_event(job.metadata.name, Reason.CREATED, f"Asked for by {actor}.")
+        await self._audit.record(
+            actor, "training_job.created", job.metadata.name, {"spec": job.spec.to_document()}
+        )
+
+    async def jobs(self, limit: int) -> list[TrainingJob]:
+        return [row.job for row in await self._jobs.newest(limit)]
+
+    async def open_jobs(self) -> list[TrainingJob]:
+        return [row.job for row in await self._jobs.list_open()]
+
+    async def job(self, name: str) -> TrainingJob:
+        return (await self._jobs.get(name)).job
+
+    async def job_row(self, name: str) -> TrainingJobRow:
+        return await self._jobs.get(name)
+
+    async def events(self, name: str, *, after: int) -> list[TrainingEvent]:
+        return await self._jobs.events(name, after=after)
+
+    async def set_suspend(self, name: str, *, suspend: bool, actor: str) -> TrainingJob:
+        row = await self._jobs.set_suspend(name, suspend=suspend)
+        action = "training_job.suspended" if suspend else "training_job.resumed"
+        await self._audit.record(actor, action, name)
+        return row.job
+
+    async def cancel(self, name: str, *, actor: str) -> TrainingJob:
+        row = await self._jobs.request_cancel(name)
+        await self._audit.record(actor, "training_job.cancelled", name)
+        return row.job
+
+    async def add_progress_event(self, name: str, progress: TrainerStatus) -> None:
+        percentage = progress.progress_percentage
+        message = "Progress." if percentage is None else f"{percentage} % done."
+        await self._jobs.add_event(name, "Progress", message, progress.to_document())
+
+    async def save_job_status(
+        self, job: TrainingJob, status: TrainingJobStatus, *, seen: datetime | None, actor: str
+    ) -> datetime:
+        """Store the status and an event for each condition that moved; gives the new `updated_at`."""
+        name = job.metadata.name
+        row = await self._jobs.save_status(name, status, seen=seen)
+        for condition in _moved(job.status.conditions, status.conditions):
+            await self._jobs.add_event(name, condition.reason, condition.message)
+        if status.phase.final and not job.status.phase.final:
+            evidence = {
+                "phase": status.phase.value,
+                "gateResult": status.gate_result.to_document() if status.gate_result else None,
+            }
+            await self._audit.record(actor, "training_job.finished", name, evidence)
+        return row.updated_at
+
+    # Model versions
+
+    async def versions(self, model_name: str | None) -> list[ModelVersion]:
+        return [row.version for row in await self._versions.list_versions(model_name)]
+
+    async def version(self, name: str) -> ModelVersion:
+        return (await self._versions.get(name)).version
+
+    async def version_row(self, name: str) -> ModelVersionRow:
+        return await self._versions.get(name)
+
+    async def version_of_job(self, job_name: str) -> str | None:
+        row = await self._versions.of_training_job(job_name)
+        return row.version.metadata.name if row else None
+
+    async def next_version(self, model_name: str) -> int:
+        return await self._versions.next_number(model_name)
+
+    async def create_version(self, version: ModelVersion, *, actor: str) -> None:
+        job = version.spec.training_job_ref
+        await self._versions.create(
+            version, created_by=actor, training_job=job.name if job else None
+        )
+        gate = version.spec.gate_result
+        evidence = {
+            "digest": version.spec.artifact.digest,
+            "desiredState": version.spec.desired_state.value,
+            "gateResult": gate.to_document() if gate else None,
+        }
+        await self._audit.record(actor, "model_version.registered", version.metadata.name, evidence)
+
+    async def save_version_status(
+        self,
+        version: ModelVersion,
+        status: ModelVersionStatus,
+        *,
+        seen: datetime | None,
+        actor: str,
+    ) -> datetime:
+        """Store the status; a change of phase is audited. Gives the new `updated_at`."""
+        name = version.metadata.name
+        row = await self._versions.save_status(name, status, seen=seen)
+        if status.phase is not version.status.phase:
+            moved = _moved(version.status.conditions, status.conditions)
+            evidence = {
+                "from": version.status.phase.value,
+                "to": status.phase.value,
+                "why": [f"{one.type}: {one.message}" for one in moved],
+            }
+            action = f"model_version.{status.phase.value.lower()}"
+            await self._audit.record(actor, action, name, evidence)
+        return row.updated_at
+
+    async def promote(
+        self, name: str, *, actor: str, reason: str, force: bool, clear_quarantine: bool
+    ) -> ModelVersion:
+        """Ask for this version to serve. Conflict says what stands against it."""
+        version = await self.version(name)
+        phase = version.status.phase
+        if (force or clear_quarantine) and not reason:
+            raise InvalidInput(
+                "Going against the gate or a quarantine needs a reason; send 'reason'."
+            )
+        if phase is ModelVersionPhase.LIVE:
+            raise Conflict(f"{name} serves already.")
+        if phase is ModelVersionPhase.QUARANTINED and not clear_quarantine:
+            raise Conflict(
+                f"{name} is quarantined ({_why_not_ready(version)}). To try it again send "
+                "'clear_quarantine': true with a reason."
+            )
+        gate = version.spec.gate_result
+        if gate is not None and gate.verdict is not Verdict.PASS and not force:
+            raise Conflict(
+                f"The gate's verdict on {name} is {gate.verdict.value}: {gate.reasons[0]} "
+                "To promote it all the same send 'force': true with a reason."
+            )
+        await self._versions.set_desired_state(name, DesiredState.CHAMPION)
+        await self._recall(name, f"Promoted by {actor}.")
+        evidence = {"reason": reason, "force": force, "clearQuarantine": clear_quarantine}
+        await self._audit.record(actor, "model_version.promotion_requested", name, evidence)
+        return await self.version(name)
+
+    async def approve(self, name: str, *, actor: str, reason: str) -> ModelVersion:
+        """A person's yes to a candidate that waits for one, whatever the gate could not tell."""
+        version = await self.version(name)
+        if version.status.phase is not ModelVersionPhase.PENDING:
+            phase = version.status.phase.value
+            raise Conflict(f"{name} is {phase}; only a waiting candidate can be approved.")
+        gate = version.spec.gate_result
+        if gate is not None and gate.verdict is Verdict.FAIL:
+            raise Conflict(
+                f"{name} failed the gate: {gate.reasons[0]} To serve it all the same, promote it with force."
+            )
+        approval = Approval(approved=True, by=actor, reason=reason)
+        await self._versions.set_approval(name, approval)
+        await self._audit.record(actor, "model_version.approved", name, {"reason": reason})
+        return await self.version(name)
+
+    async def roll_back(self, name: str, *, actor: str, reason: str) -> ModelVersion:
+        """Return from this champion to the one before; Conflict when it is not live or nothing came before."""
+        version = await self.version(name)
+        if version.status.phase is not ModelVersionPhase.LIVE:
+            phase = version.status.phase.value
+            raise Conflict(f"{name} is {phase}, not Live; only the champion can be rolled back.")
+        message = f"Rolled back by {actor}{': ' + reason if reason else ''}."
+        target = await self.recall_previous(
+            version, message, actor=actor, reason=Reason.ROLLED_BACK
+        )
+        if target is None:
+            raise Conflict(f"No version served before {name}; there is nothing to return to.")
+        return await self.version(target)
+
+    async def recall_previous(
+        self, champion: ModelVersion, message: str, *, actor: str, reason: Reason
+    ) -> str | None:
+        """Mark the champion as rolled back and ask for its predecessor; gives its name, if there is one."""
+        versions = await self.versions(champion.spec.model_name)
+        name = champion.metadata.name
+        target = rollback_target(versions, name)
+        if target is None:
+            return None
+        for other in versions:
+            # What is on its way to serve would otherwise arrive after the rollback and undo it.
+            if in_flight(other):
+                raise Conflict(
+                    f"{other.metadata.name} is being rolled out; wait for it, or archive it first."
+                )
+        status = rolled_back(champion.status, message, reason=reason, now=datetime.now(UTC))
+        await self._versions.save_status(name, status)
+        await self._recall(target.metadata.name, message)
+        evidence = {"to": target.metadata.name, "why": message, "reason": reason.value}
+        await self._audit.record(actor, "model_version.rolled_back", name, evidence)
+        return target.metadata.name
+
+    async def _recall(self, name: str, message: str) -> None:
+        version = await self.version(name)
+        status = recalled(version.status, message, now=datetime.now(UTC))
+        await self._versions.save_status(name, status)
+
+    # Routing
+
+    async def routed(self, model_name: str) -> RoutingRow:
+        return await self._routing.get(model_name)
+
+    async def champion(self, model_name: str) -> ModelVersion | None:
+        """The version that everyone, or everyone but a canary's share, is routed to."""
+        name = (await self.routed(model_name)).champion
+        return await self.version(name) if name is not None else None
+
+    async def route_to_champion(self, version: ModelVersion, model_url: str) -> None:
+        """Everything to this version; whoever was champion before is remembered."""
+        name, model_name = version.metadata.name, version.spec.model_name
+        before = await self.routed(model_name)
+        previous = before.previous_champion if before.champion == name else before.champion
+        await self._routing.save(
+            model_name,
+            [_variant("champion", version, model_url, 100)],
+            champion=name,
+            previous_champion=previous,
+        )
+
+    async def route_to_both(
+        self, candidate: ModelVersion, model_url: str, weight: int, *, shadow: bool
+    ) -> None:
+        """This share to the candidate, the rest to the champion; a shadow gets silent copies instead."""
+        before = await self.routed(candidate.spec.model_name)
+        if before.champion is None:
+            raise NotFound("There is no champion to compare a candidate with.")
+        champion = await self.version(before.champion)
+        beside = _variant("candidate", candidate, f"{model_url}/slots/candidate", weight)
+        variants = [
+            _variant("champion", champion, model_url, 100 - weight),
+            beside.model_copy(update={"shadow": shadow}),
+        ]
+        await self._routing.save(
+            candidate.spec.model_name,
+            variants,
+            champion=before.champion,
+            previous_champion=before.previous_champion,
+        )
+
+    async def votes_since(self, moment: datetime) -> dict[str, tuple[int, int]]:
+        """Per version: (votes that agree with it, votes)."""
+        votes = await self._feedback.by_version(moment)
+        return {one.model_version: (one.right, one.votes) for one in votes}
+
+
+def _variant(name: str, version: ModelVersion, url: str, weight: int) -> Variant:
+    return Variant.model_validate(
+        {
+            "name": name,
+            "url": url,
+            "modelVersion": version.metadata.name,
+            "digest": version.spec.artifact.digest,
+            "weight": weight,
+        }
+    )
+
+
+def _moved(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condition]:
+    """Conditions that say something else now; a new percentage in a message is not news."""
+    moved = []
+    for condition in after:
+        old = find_condition(before, condition.type)
+        if old is None or (old.status, old.reason) != (condition.status, condition.reason):
+            moved.append(condition)
+    return moved
+
+
+def _why_not_ready(version: ModelVersion) -> str:
+    found = find_condition(version.status.conditions, "Ready")
+    return found.message if found else "no reason recorded"
