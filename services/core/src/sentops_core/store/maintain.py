@@ -1,0 +1,94 @@
+"""The database's housekeeping: months of predictions made ahead, old ones dropped, dead sessions cleared.
+
+The monitor runs it hourly. By hand: `python -m sentops_core.store.maintain` with SENTOPS_DATABASE_URL and, to drop
+anything, SENTOPS_RETENTION_DAYS.
+"""
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+
+from sentops_core.domain.errors import InvalidInput, PlatformError
+from sentops_core.store.migrate import require_current
+from sentops_core.store.pool import Connection, database_errors, open_connection
+from sentops_core.store.predictions import Predictions
+from sentops_core.store.users import Sessions
+from sentops_core.telemetry import configure_logging
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """What was done; `postponed` when a long reader held a month that is due to go."""
+
+    made: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    sessions: int = 0
+    postponed: bool = False
+
+
+async def maintain(
+    connection: Connection, *, now: datetime, retention: timedelta | None
+) -> Maintenance:
+    """Do what is due; without `retention` predictions are kept for ever.
+
+    Whole months go, so a row can live up to a month longer than the retention.
+    """
+    dropped: list[str] = []
+    postponed = False
+    with database_errors():
+        async with connection.transaction():
+            made = await Predictions(connection).ensure_partitions(now)
+            sessions = await Sessions(connection).drop_expired(now)
+        if retention is not None:
+            try:
+                async with connection.transaction():
+                    dropped = await Predictions(connection).drop_before(now - retention)
+            except asyncpg.LockNotAvailableError:
+                postponed = True
+    done = Maintenance(tuple(made), tuple(dropped), sessions, postponed)
+    if done != Maintenance():
+        log.info("database_maintained", **vars(done))
+    return done
+
+
+def retention_of(days: str | None) -> timedelta | None:
+    """The setting's meaning: empty is for ever."""
+    if not days:
+        return None
+    if not days.isdecimal() or not 1 <= int(days) <= 36_500:
+        raise InvalidInput(
+            f"SENTOPS_RETENTION_DAYS is {days!r}: give whole days from 1 to 36500, or leave it out."
+        )
+    return timedelta(days=int(days))
+
+
+async def _maintain_url(url: str, retention: timedelta | None) -> None:
+    connection = await open_connection(url, application_name="sentops maintain")
+    try:
+        await require_current(connection)
+        await maintain(connection, now=datetime.now(UTC), retention=retention)
+    finally:
+        await connection.close()
+
+
+def main() -> None:
+    url = os.environ.get("SENTOPS_DATABASE_URL")
+    if not url:
+        sys.exit("Set SENTOPS_DATABASE_URL to the database to look after (postgresql://...).")
+    configure_logging("maintain")
+    try:
+        retention = retention_of(os.environ.get("SENTOPS_RETENTION_DAYS"))
+        asyncio.run(_maintain_url(url, retention))
+    except PlatformError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
