@@ -55,7 +55,7 @@ def readable(text: str, limits: Limits, *, where: str = "text") -> str:
 
 
 class Answering:
-    def __init__(  # noqa: PLR0913 - it joins these parts
+    def __init__(
         self,
         *,
         routing: RoutingClient,

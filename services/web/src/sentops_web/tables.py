@@ -76,8 +76,10 @@ def read_table(content: bytes, *, column: str | None, max_rows: int) -> Table:
     if not text.strip():
         raise TableEmpty("The file is empty: it needs one text per row.")
     rows = _rows(text, _delimiter(text), max_rows=max_rows + 1)
+    if not rows:
+        raise TableEmpty("The file has no text in it: it needs one text per row.")
     header = tuple(cell.strip() for cell in rows[0])
-    if len(header) == 1 and column is None and header[0].lower() not in _TEXT_COLUMNS:
+    if column is None and not _is_table(header, rows[1:]):
         return read_lines(text, max_rows=max_rows)
     index = _text_index(header, column)
     if len(rows) == 1:
@@ -124,6 +126,14 @@ def _rows(text: str, delimiter: str, *, max_rows: int) -> list[tuple[str, ...]]:
             f"The file is not valid CSV near row {len(rows) + 1}: {error}."
         ) from error
     return rows
+
+
+def _is_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> bool:
+    """Whether the rows go under the header; sentences with commas in them do not line up."""
+    if any(name.lower() in _TEXT_COLUMNS for name in header):
+        return True
+    fitting = sum(len(row) == len(header) for row in rows)
+    return len(header) > 1 and fitting > 0.8 * len(rows)
 
 
 def _text_index(header: tuple[str, ...], column: str | None) -> int:
