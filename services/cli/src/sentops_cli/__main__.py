@@ -43,19 +43,26 @@ def build_app() -> typer.Typer:
     return app
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run one command and exit with its code; what goes wrong is one sentence on standard error."""
-    configure_logging("cli", "ERROR")
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. What goes wrong is one sentence on standard error."""
     try:
-        build_app()(arguments)
+        build_app()(arguments, prog_name="sentops")
     except CommandError as error:
         say_error(str(error))
-        sys.exit(error.code)
+        return error.code
     except PlatformError as error:
         say_error(str(error))
-        sys.exit(ExitCode.FAILED)
+        return ExitCode.FAILED
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except SystemExit as end:  # how typer ends every command
+        return end.code if isinstance(end.code, int) else ExitCode.OK
+    return ExitCode.OK
+
+
+def main() -> None:
+    configure_logging("cli", "ERROR")
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

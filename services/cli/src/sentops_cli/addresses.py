@@ -25,6 +25,7 @@ def local_addresses(state: PlatformState, secrets: Secrets) -> Addresses:
         web=address("web", client=secrets.client_id),
         trainer=address("trainer", secrets.trainer_token),
         backoffice=address("backoffice", secrets.backoffice_token),
+        monitor=address("monitor"),
     )
 
 
@@ -48,7 +49,7 @@ def find_addresses(
         if local is None:
             # Refused when it is used, not before: `predict --url` needs no trainer.
             return Address(program, "")
-        return {"web": local.web, "trainer": local.trainer, "backoffice": local.backoffice}[program]
+        return next(one for one in local if one.name == program)
 
     trainer_url = given.get("SENTOPS_TRAINER_URL")
     backoffice_url = given.get("SENTOPS_BACKOFFICE_URL")
@@ -58,6 +59,7 @@ def find_addresses(
         web=remote("web", url, None),
         trainer=remote("trainer", trainer_url, given.get("SENTOPS_TRAINER_TOKEN")),
         backoffice=remote("backoffice", backoffice_url, given.get("SENTOPS_BACKOFFICE_API_TOKEN")),
+        monitor=remote("monitor", given.get("SENTOPS_MONITOR_URL"), None),
     )
 
 

@@ -13,6 +13,8 @@ from sentops_cli.state import ProgramPhase, ProgramState
 from sentops_core.domain.errors import PlatformError
 from sentops_core.store.embedded import EmbeddedPostgres
 from sentops_core.store.migrate import migrate_url
+from sentops_core.store.pool import open_connection
+from sentops_core.store.users import Users
 
 log = structlog.get_logger()
 
@@ -90,6 +92,15 @@ class Database:
 
 def embedded(home: Home, port: int, secrets: Secrets) -> EmbeddedPostgres:
     return EmbeddedPostgres(home.postgres, port=port, password=secrets.database_password)
+
+
+async def has_accounts(url: str) -> bool:
+    """Whether the back office has accounts already: then it makes no first one."""
+    connection = await open_connection(url)
+    try:
+        return bool(await Users(connection).by_name())
+    finally:
+        await connection.close()
 
 
 def server_process(server: EmbeddedPostgres) -> ProcessId | None:

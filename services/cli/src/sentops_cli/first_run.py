@@ -52,7 +52,9 @@ def next_step(datasets: Sequence[Dataset], jobs: Sequence[TrainingJob]) -> Step:
 
 
 def sample_version(datasets: Sequence[Dataset]) -> str | None:
-    return next((one.version for one in datasets if one.dataset == sample.NAME), None)
+    """The first version of it: later ones hold what people added."""
+    mine = [one.version for one in datasets if one.dataset == sample.NAME]
+    return min(mine, key=lambda version: (len(version), version), default=None)
 
 
 def _lacks(name: str, jobs: Sequence[TrainingJob]) -> bool:
@@ -153,7 +155,7 @@ async def _upload(services: Services, folder: Path, listener: Listener) -> bool:
     return True
 
 
-async def _train(  # noqa: PLR0913 - what a training is made of
+async def _train(
     services: Services,
     listener: Listener,
     jobs: Sequence[TrainingJob],

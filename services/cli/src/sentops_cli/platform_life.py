@@ -12,7 +12,7 @@ import structlog
 
 from sentops_cli.addresses import local_addresses
 from sentops_cli.database import NAME as POSTGRES
-from sentops_cli.database import Database, embedded
+from sentops_cli.database import Database, embedded, has_accounts
 from sentops_cli.first_run import Listener, first_run, list_jobs
 from sentops_cli.home import Home
 from sentops_cli.jobs import verdict_lines
@@ -81,7 +81,7 @@ async def _first_of(work: "asyncio.Task[None]", stop: asyncio.Event) -> None:
         await asyncio.gather(work, stopping, return_exceptions=True)
 
 
-async def _bring_up(  # noqa: PLR0913 - one start, all its parts
+async def _bring_up(
     home: Home,
     options: UpOptions,
     secrets: Secrets,
@@ -97,6 +97,7 @@ async def _bring_up(  # noqa: PLR0913 - one start, all its parts
     except PlatformError as error:
         raise CommandError(str(error)) from error
     supervisor.reached("database")
+    makes_admin = not await has_accounts(database.url)
     await supervisor.start_programs(
         local_programs(
             home, options.ports, secrets, database_url=database.url, python=sys.executable
@@ -105,10 +106,11 @@ async def _bring_up(  # noqa: PLR0913 - one start, all its parts
     seconds = supervisor.reached("page")
     screen.say(f"Sentops is up ({seconds:.0f} s)  {addresses_line(supervisor.state)}")
     if secrets.first_admin_password is not None:
-        screen.say(
-            f"First account of the back office: admin, password {secrets.first_admin_password} "
-            "(shown only now)"
-        )
+        if makes_admin:
+            screen.say(
+                f"First account of the back office: admin, password {secrets.first_admin_password} "
+                "(shown only now)"
+            )
         secrets = forget_first_password(home.secrets, secrets)
     when_up()
     async with open_services(local_addresses(supervisor.state, secrets)) as services:

@@ -1,6 +1,6 @@
 """The programs' HTTP APIs as the commands use them: problems become one sentence and an exit code."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -34,6 +34,10 @@ class Addresses:
     web: Address
     trainer: Address
     backoffice: Address
+    monitor: Address
+
+    def __iter__(self) -> Iterator[Address]:
+        return iter((self.web, self.trainer, self.backoffice, self.monitor))
 
 
 class Service:
@@ -135,18 +139,20 @@ class Services:
     web: Service
     trainer: Service
     backoffice: Service
+    monitor: Service
 
 
 @asynccontextmanager
 async def open_services(addresses: Addresses, *, seconds: float = 60) -> AsyncIterator[Services]:
-    """Clients for the three programs. A proxy is for the world outside, never for this machine."""
+    """Clients for the programs. A proxy is for the world outside, never for this machine."""
     local = all(
         not one.url or httpx.URL(one.url).host in {"127.0.0.1", "localhost", "::1"}
-        for one in (addresses.web, addresses.trainer, addresses.backoffice)
+        for one in addresses
     )
     async with httpx.AsyncClient(timeout=seconds, trust_env=not local) as client:
         yield Services(
             web=Service(addresses.web, client),
             trainer=Service(addresses.trainer, client),
             backoffice=Service(addresses.backoffice, client),
+            monitor=Service(addresses.monitor, client),
         )

@@ -45,7 +45,7 @@ _BACKOFF = Backoff()
 class Supervisor:
     """Owns the children and the state file. `changed` hears of every change, for whoever shows it."""
 
-    def __init__(  # noqa: PLR0913 - what tests set
+    def __init__(
         self,
         home: Home,
         client: httpx.AsyncClient,

@@ -64,7 +64,7 @@ def show(
 
 
 @app.command()
-def upload(  # noqa: PLR0913 - the fields of an upload
+def upload(  # noqa: PLR0913 - the options of the command
     file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or XLSX.")],
     *,
     name: Annotated[
@@ -175,7 +175,37 @@ def description(version: dict[str, Any]) -> list[str]:
 
 def report_lines(report: dict[str, Any]) -> list[str]:
     """What was kept, and the first of the rows that were not, each with its reason."""
-    return [json.dumps(report, ensure_ascii=False)] if report else []
+    lines = []
+    file = report.get("file")
+    if file is not None:
+        lines.append(f"{file['kept']} of {file['rows']} rows kept from the file ({file['format']})")
+    changed = {
+        "from its parent": report.get("rows_from_parent", 0),
+        "added": report.get("added", 0),
+        "relabelled": report.get("relabelled", 0),
+        "as they were": report.get("unchanged", 0),
+    }
+    told = [f"{count} {words}" for words, count in changed.items() if count]
+    if told:
+        lines.append(f"Rows: {', '.join(told)}")
+    refused = file["refused"] if file is not None else {}
+    return [*lines, *refusal_lines(refused), *refusal_lines(report.get("left_out") or {})]
+
+
+def refusal_lines(refused: dict[str, Any]) -> list[str]:
+    if not refused.get("count"):
+        return []
+    reasons = sorted(refused["by_reason"].items(), key=lambda pair: -pair[1])
+    words = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in reasons)
+    first = refused["first"][:_SHOWN_REFUSALS]
+    return [
+        f"Left out: {words}",
+        *(
+            f"  row {one['row']}: {one['message']}" if one["row"] else f"  {one['message']}"
+            for one in first
+        ),
+        *(["  ..."] if refused["count"] > len(first) else []),
+    ]
 
 
 def counts(label_counts: dict[str, int]) -> str:

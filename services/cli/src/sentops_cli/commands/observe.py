@@ -101,18 +101,31 @@ def document(state: PlatformState, facts: dict[str, Any], complaint: str) -> dic
 
 
 def sentences(facts: dict[str, Any]) -> list[str]:
-    """The champion and its quality, in words; unknown is said as unknown."""
+    """The champion, what it measured and what people say of it; unknown is said as unknown."""
     champion = facts["champion"]
     if champion is None:
         return ["No version answers yet"]
-    lines = [f"{champion['version']} answers"]
     measured = champion.get("evaluation")
-    if measured is not None:
-        lines[0] += (
-            f": macro-F1 {measured['macroF1']:.3f}, accuracy {measured['accuracy']:.3f} "
-            f"on {measured['rows']} held-out rows"
-        )
-    return lines
+    figures = (
+        f": macro-F1 {measured['macroF1']:.3f}, accuracy {measured['accuracy']:.3f} "
+        f"on {measured['rows']} held-out rows"
+        if measured is not None
+        else ""
+    )
+    return [f"{champion['version']} answers{figures}", *votes_in_words(facts["quality"])]
+
+
+def votes_in_words(quality: list[dict[str, Any]] | None) -> list[str]:
+    """The champion's agreement with people's votes in the last 7 days."""
+    if quality is None:
+        return ["What people say of it is not known just now: the monitor does not answer"]
+    week = next((one for one in quality if one["window"] == "7d"), None)
+    accuracy = week.get("accuracy") if week is not None else None
+    if accuracy is None:
+        return ["Nobody has voted on its answers in the last 7 days"]
+    interval = f"95 % interval {accuracy['low']:.0%} to {accuracy['high']:.0%}"
+    share, votes = accuracy["value"], accuracy["votes"]
+    return [f"People's votes in the last 7 days: {share:.0%} right of {votes} ({interval})"]
 
 
 def _facts(home: Path) -> tuple[dict[str, Any], str]:
@@ -135,9 +148,17 @@ async def _ask_facts(services: Services) -> dict[str, Any]:
             champion["evaluation"] = trained.status.evaluation.to_document()
     return {
         "champion": champion,
-        "quality": None,
+        "quality": await _quality(services, champion["version"]) if champion is not None else None,
         "training": [job for job in jobs if not job.status.phase.final],
     }
+
+
+async def _quality(services: Services, version: str) -> list[dict[str, Any]] | None:
+    try:
+        report = await services.monitor.get("/quality")
+    except CommandError:
+        return None
+    return [one for one in report["versions"] if one["model_version"] == version]
 
 
 def _made(job: TrainingJob, version: str) -> bool:

@@ -17,7 +17,7 @@ _AT_ONCE = 100  # texts per request
 _LONGEST_SHOWN = 60
 
 
-def predict(  # noqa: PLR0913 - the options of the command
+def predict(
     texts: Annotated[
         list[str] | None,
         typer.Argument(help="Texts, each in quotes; - reads one per line from standard input."),

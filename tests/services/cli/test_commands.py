@@ -1,0 +1,376 @@
+"""The commands against a real HTTP server: what they print, and how they exit."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from sentops_cli.__main__ import run
+from sentops_core.domain.conditions import Condition, ConditionStatus
+from sentops_core.domain.evaluation import ClassScores, Evaluation
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import (
+    GateMetricResult,
+    GateResult,
+    Metric,
+    NameRef,
+    TrainerStatus,
+    TrainingJobPhase,
+    TrainingJobStatus,
+    Verdict,
+)
+from tests.services.cli.a_platform import (
+    DIGEST,
+    PREDICTION,
+    TOKEN,
+    Platform,
+    a_version,
+    finished,
+    serving,
+)
+from tests.services.cli.support import free_port
+
+EVALUATION = Evaluation(
+    rows=600,
+    accuracy=0.8,
+    macro_f1=0.75,
+    per_class={"positive": ClassScores(precision=1, recall=1, f1=1, support=600)},
+    confusion=((600,),),
+    calibration_error=0.02,
+)
+GATE = GateResult(
+    verdict=Verdict.FAIL,
+    reasons=("macro_f1 fell by more than 0.03.",),
+    samples=600,
+    champion_version="sentiment-1",
+    champion_digest=DIGEST,
+    p_value="0.0412",
+    metrics=(
+        GateMetricResult(
+            name="macro_f1",
+            value="0.75",
+            champion="0.79",
+            difference="-0.04",
+            low="-0.06",
+            high="-0.02",
+        ),
+    ),
+)
+PROGRESS = TrainingJobStatus(
+    phase=TrainingJobPhase.RUNNING,
+    trainer_status=TrainerStatus(
+        progress_percentage=42,
+        estimated_remaining_seconds=75,
+        metrics=(Metric(name="loss", value="0.41234567"),),
+    ),
+)
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with serving(Platform(champion="sentiment-2")) as running:
+        running.versions = {name: a_version(name) for name in ("sentiment-2", "sentiment-1")}
+        yield running
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def sentops(platform: Platform, *arguments: str, stdin: str = "", token: str = TOKEN) -> Done:
+    """One command in this process, in a pipe: what it printed and its exit code."""
+    addresses = {
+        "SENTOPS_URL": platform.url,
+        "SENTOPS_TRAINER_URL": platform.url,
+        "SENTOPS_TRAINER_TOKEN": token,
+        "SENTOPS_BACKOFFICE_URL": platform.url,
+        "SENTOPS_BACKOFFICE_API_TOKEN": token,
+    }
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, addresses),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = run(list(arguments))
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def test_texts_are_answered_as_tab_separated_lines_in_a_pipe(platform: Platform) -> None:
+    done = sentops(platform, "predict", "ottimo prodotto", "pessimo,\tsi è rotto")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "label\tscore\ttext\tprediction_id",
+        f"positive\t0.900\tottimo prodotto\t{PREDICTION}",
+        f"negative\t0.900\tpessimo, si è rotto\t{PREDICTION}",
+    ]
+
+
+def test_a_dash_reads_one_text_per_line_and_json_is_whole(platform: Platform) -> None:
+    done = sentops(platform, "predict", "-", "--json", stdin="ottimo\n\nbrutto\n")
+    assert [one["label"] for one in json.loads(done.stdout)] == ["positive", "negative"]
+
+
+def test_many_texts_go_in_several_requests_and_come_back_in_order(platform: Platform) -> None:
+    lines = "".join(f"{'ottimo' if number % 2 else 'brutto'} {number}\n" for number in range(205))
+    done = sentops(platform, "predict", "-", "--json", stdin=lines)
+    assert [kind for kind, _ in platform.received] == ["batch"] * 3
+    labels = [one["label"] for one in json.loads(done.stdout)]
+    assert labels == ["positive" if number % 2 else "negative" for number in range(205)]
+
+
+def test_a_file_is_answered_as_csv(platform: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "reviews.csv"
+    file.write_text("text\nottimo\n")
+    done = sentops(platform, "predict", "--file", str(file), "--column", "text")
+    assert done.stdout == "text,label\nottimo\n"
+    assert platform.received == [("csv", "text")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict",),
+        ("predict", "a", "--file", "b.csv"),
+        ("predict", "--file", "missing.csv"),
+        ("predict", "-"),
+    ],
+)
+def test_input_that_makes_no_sense_exits_with_2_and_a_sentence(
+    platform: Platform, arguments: tuple[str, ...]
+) -> None:
+    done = sentops(platform, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refusal_of_the_service_is_its_own_sentence(platform: Platform) -> None:
+    done = sentops(platform, "predict", "   ")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "Error: The text is empty; send at least one letter.\n",
+    )
+
+
+def test_a_correction_is_sent_with_its_note(platform: Platform) -> None:
+    done = sentops(platform, "feedback", PREDICTION, "negative", "--note", "ironico")
+    assert done.returncode == 0
+    assert platform.received == [
+        ("feedback", {"prediction_id": PREDICTION, "feedback": "negative", "note": "ironico"})
+    ]
+
+
+def test_an_unknown_prediction_exits_with_1(platform: Platform) -> None:
+    done = sentops(platform, "feedback", "forged", "negative")
+    assert done.returncode == 1
+    assert "No such prediction" in done.stderr
+
+
+def test_a_wrong_token_exits_with_4(platform: Platform) -> None:
+    done = sentops(platform, "versions", token="wrong")
+    assert done.returncode == 4
+    assert "This token is not known here" in done.stderr
+
+
+def test_an_address_where_nothing_answers_exits_with_3(platform: Platform) -> None:
+    done = sentops(platform, "predict", "ciao", "--url", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 3
+    assert "web does not answer" in done.stderr
+
+
+def test_an_address_that_is_none_exits_with_2(platform: Platform) -> None:
+    done = sentops(platform, "predict", "ciao", "--url", "nonsense")
+    assert done.returncode == 2
+    assert "write it as http://host:port" in done.stderr
+
+
+def test_without_a_platform_the_way_to_start_one_is_said(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sentops_cli", "predict", "ciao", "--home", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "Start it with `sentops up`" in done.stderr
+
+
+def test_a_watched_training_shows_progress_and_ends_with_the_verdict(platform: Platform) -> None:
+    queued = TrainingJobStatus(
+        phase=TrainingJobPhase.QUEUED,
+        conditions=(
+            Condition(
+                type="Trained",
+                status=ConditionStatus.UNKNOWN,
+                reason=Reason.WAITING_FOR_CAPACITY,
+                message="Another run is under way.",
+                last_transition_time=datetime.now(UTC),
+            ),
+        ),
+    )
+    passed = GATE.model_copy(update={"verdict": Verdict.PASS, "reasons": ()})
+    platform.script = [
+        queued,
+        PROGRESS,
+        finished(
+            TrainingJobPhase.SUCCEEDED,
+            evaluation=EVALUATION,
+            gate_result=passed,
+            model_version_ref=NameRef(name="sentiment-3"),
+        ),
+    ]
+    done = sentops(platform, "train", "v2", "--method", "linear", "--name", "mine", "--watch")
+    assert done.returncode == 0, done.stderr
+    assert platform.received == [
+        ("train", {"dataset_id": "v2", "method": "Linear", "name": "mine"})
+    ]
+    lines = done.stdout.splitlines()
+    assert lines[0] == "mine  Queued  Another run is under way."
+    assert lines[1] == "mine  Running  42 %  1:15 left  loss 0.4123"
+    assert "mine: accuracy 0.800, macro-F1 0.750 on 600 held-out rows" in lines
+    assert "Gate against sentiment-1: Pass on 600 samples, McNemar p = 0.0412" in lines
+    assert (
+        "  macro_f1 0.75, champion 0.79, difference -0.040 (90 % interval -0.060 to -0.020)"
+        in lines
+    )
+    assert lines[-1] == "mine succeeded: sentiment-3."
+
+
+def test_a_rejected_training_exits_with_5_and_says_why(platform: Platform) -> None:
+    platform.script = [finished(TrainingJobPhase.REJECTED, evaluation=EVALUATION, gate_result=GATE)]
+    done = sentops(platform, "train", "--watch")
+    assert done.returncode == 5
+    assert "macro_f1 fell by more than 0.03." in done.stdout
+
+
+def test_a_failed_training_exits_with_1(platform: Platform) -> None:
+    platform.script = [finished(TrainingJobPhase.FAILED)]
+    assert sentops(platform, "train", "--watch").returncode == 1
+
+
+def test_only_what_was_asked_for_is_sent_to_the_trainer(platform: Platform) -> None:
+    platform.script = [PROGRESS]
+    done = sentops(
+        platform,
+        *("train", "v1", "--base", "english-small", "--promotion", "manual"),
+        *("--epochs", "2", "--learning-rate", "5e-5", "--seed", "7", "--json"),
+    )
+    assert json.loads(done.stdout)["status"]["phase"] == "Running"
+    assert platform.received == [
+        (
+            "train",
+            {
+                "dataset_id": "v1",
+                "method": "FineTune",
+                "base": "english-small",
+                "promotion": {"mode": "Manual"},
+                "hyperparameters": {"epochs": 2, "learningRate": "5e-5", "seed": 7},
+            },
+        )
+    ]
+
+
+def test_who_works_at_the_terminal_is_named_for_the_audit_log(platform: Platform) -> None:
+    sentops(platform, "versions")
+    assert all(actor.startswith("cli") for actor in platform.actors)
+
+
+def test_versions_are_listed_one_per_line(platform: Platform) -> None:
+    lines = sentops(platform, "versions").stdout.splitlines()
+    assert lines[0].startswith("version\tstate\ttraffic")
+    assert lines[1].startswith("sentiment-2\tLive\t100 %")
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "action", "body"),
+    [
+        (
+            ("promote", "sentiment-1", "--force", "--reason", "a demo"),
+            "promote",
+            {"reason": "a demo", "force": True, "clear_quarantine": False},
+        ),
+        (("approve", "sentiment-1"), "approve", {"reason": ""}),
+        (("rollback", "--yes"), "rollback", {"reason": ""}),
+    ],
+)
+def test_changes_of_versions_go_to_the_trainer(
+    platform: Platform, arguments: tuple[str, ...], action: str, body: dict[str, Any]
+) -> None:
+    done = sentops(platform, *arguments)
+    assert done.returncode == 0, done.stderr
+    version = "sentiment-2" if action == "rollback" else "sentiment-1"
+    assert platform.received == [(action, (version, body))]
+
+
+def test_a_rollback_asks_first_and_no_means_no(platform: Platform) -> None:
+    done = sentops(platform, "rollback", stdin="n\n")
+    assert done.returncode == 1
+    assert platform.received == []
+
+
+def test_a_rollback_says_who_answers_then(platform: Platform) -> None:
+    done = sentops(platform, "rollback", stdin="y\n")
+    assert "sentiment-2 is taken off; sentiment-1 answers in a moment." in done.stdout
+
+
+def test_a_rollback_without_a_champion_is_refused(platform: Platform) -> None:
+    platform.champion = None
+    assert sentops(platform, "rollback", "--yes").returncode == 4
+
+
+def test_lineage_walks_from_the_prediction_to_the_rows(platform: Platform) -> None:
+    lines = sentops(platform, "lineage", PREDICTION).stdout.splitlines()
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    told = dict(
+        zip(
+            (line.strip().split(" ")[0] + " " + line.split()[1] for line in lines),
+            indents,
+            strict=False,
+        )
+    )
+    assert lines[0] == "Prediction “ottimo [bold]prodotto[/bold]”: positive (0.930)"
+    assert (
+        told["Model version"] < told["Training job"] < told["Dataset version"] < told["9 positive"]
+    )
+    assert any("“buono”: positive (train), by web-1" in line for line in lines)
+
+
+def test_the_log_of_a_job_comes_from_the_trainer(platform: Platform, tmp_path: Path) -> None:
+    platform.script = [PROGRESS]
+    sentops(platform, "train", "--name", "mine")
+    done = sentops(platform, "logs", "mine", "-n", "2", "--home", str(tmp_path))
+    assert done.stdout == "two\nthree\n"
+
+
+def test_a_log_of_nothing_known_names_the_choices(platform: Platform, tmp_path: Path) -> None:
+    done = sentops(platform, "logs", "nothing", "--home", str(tmp_path))
+    assert done.returncode == 1
+    assert "There is no training job 'nothing'" in done.stderr
+
+
+def test_help_tells_the_exit_codes(platform: Platform) -> None:
+    assert "rejected by the gate" in " ".join(sentops(platform, "--help").stdout.split())
+
+
+def test_a_shell_gets_its_completion_script(platform: Platform) -> None:
+    assert (
+        "complete -o default -F _sentops_completion sentops"
+        in sentops(platform, "--show-completion", "bash").stdout
+    )
