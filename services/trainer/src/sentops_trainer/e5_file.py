@@ -83,6 +83,14 @@ class Header:
         }
 
 
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    kind: int
+    count: int  # of weights
+    offset: int
+
+
 class _Cursor:
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -113,8 +121,7 @@ def convert(source: Path, folder: Path) -> None:
     cursor.take("i")  # block size, always 32
     _skip_vocabulary(cursor)
     tensors = {
-        _bert_name(name): _read(content, name, kind, count, offset, header)
-        for name, kind, count, offset in _directory(cursor)
+        _bert_name(entry.name): _read(content, entry, header) for entry in _directory(cursor)
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -130,12 +137,12 @@ def _skip_vocabulary(cursor: _Cursor) -> None:
     cursor.skip(map_bytes)
 
 
-def _directory(cursor: _Cursor) -> list[tuple[str, int, int, int]]:
+def _directory(cursor: _Cursor) -> list[_Entry]:
     entries = []
     for _ in range(cursor.take("i")[0]):
         name = cursor.text(cursor.take("H")[0])
         kind, count, offset, _ = cursor.take("BIQQ")
-        entries.append((name, kind, count, offset))
+        entries.append(_Entry(name, kind, count, offset))
     return entries
 
 
@@ -146,18 +153,15 @@ def _bert_name(name: str) -> str:
     return f"encoder.layer.{layer[1:]}.{_LAYER_NAMES[part]}.{_KINDS[kind]}"
 
 
-def _read(content: bytes, name: str, kind: int, count: int, offset: int, header: Header) -> Array:
-    columns = header.intermediate if name.endswith("fo.w") else header.hidden
-    is_matrix = (
-        name.startswith("emb.") and "ln" not in name or name.endswith(".w") and "ln" not in name
-    )
-    if kind == _PACKED:
-        blocks = np.frombuffer(content, _BLOCK, count // 32, offset)
+def _read(content: bytes, entry: _Entry, header: Header) -> Array:
+    columns = header.intermediate if entry.name.endswith("fo.w") else header.hidden
+    if entry.kind == _PACKED:
+        blocks = np.frombuffer(content, _BLOCK, entry.count // 32, entry.offset)
         # The token table is four fifths of the weights and 4 bits to start with: 16 are plenty on disk.
-        wanted: type[np.floating] = np.float16 if name == "emb.word" else np.float32
+        wanted: type[np.floating] = np.float16 if entry.name == "emb.word" else np.float32
         return _unpack(blocks, columns, wanted)
-    values = np.frombuffer(content, "<f4", count, offset).astype(np.float32)
-    return values.reshape(-1, columns) if is_matrix else values
+    values = np.frombuffer(content, "<f4", entry.count, entry.offset).astype(np.float32)
+    return values.reshape(-1, columns) if entry.name in {"emb.pos", "emb.type"} else values
 
 
 def _unpack(blocks: npt.NDArray[np.void], columns: int, wanted: type[np.floating]) -> Array:

@@ -1,5 +1,7 @@
 """Measures on held-out rows, in plain numpy: scores, calibration, and the paired comparison of two models."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,15 @@ BINS = 10
 BOOTSTRAP_SAMPLES = 2000
 _DIGITS = 6
 UNKNOWN = -1  # a predicted label that is not among the job's: always wrong
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What the champion answered for the held-out rows."""
+
+    ref: ChampionRef
+    predicted: Numbers
+    evaluation: Evaluation
 
 
 def evaluate(labels: tuple[str, ...], truth: Numbers, probabilities: Shares) -> Evaluation:
@@ -73,23 +84,17 @@ def calibration_error(confidence: Shares, right: npt.NDArray[np.bool_]) -> float
 
 
 def compare(
-    truth: Numbers,
-    candidate: Numbers,
-    champion: Numbers,
-    *,
-    champion_ref: ChampionRef,
-    champion_evaluation: Evaluation,
-    seed: int,
+    truth: Numbers, candidate: Numbers, champion: Champion, *, seed: int
 ) -> PairedComparison:
     """Both models on the same rows: counts for McNemar's test and a bootstrap interval of the macro-F1 difference."""
-    labels = len(champion_evaluation.per_class)
-    difference = macro_f1(truth, candidate, labels) - macro_f1(truth, champion, labels)
-    low, high = _bootstrap(truth, candidate, champion, labels=labels, seed=seed)
-    candidate_right, champion_right = truth == candidate, truth == champion
+    labels = len(champion.evaluation.per_class)
+    difference = macro_f1(truth, candidate, labels) - macro_f1(truth, champion.predicted, labels)
+    low, high = _bootstrap(truth, candidate, champion.predicted, labels=labels, seed=seed)
+    candidate_right, champion_right = truth == candidate, truth == champion.predicted
     return PairedComparison(
-        champion_version=champion_ref.model_version,
-        champion_digest=champion_ref.digest,
-        champion=champion_evaluation,
+        champion_version=champion.ref.model_version,
+        champion_digest=champion.ref.digest,
+        champion=champion.evaluation,
         both_right=int((candidate_right & champion_right).sum()),
         only_candidate_right=int((candidate_right & ~champion_right).sum()),
         only_champion_right=int((~candidate_right & champion_right).sum()),
@@ -124,7 +129,8 @@ def _scores(confusion: Numbers, support: Numbers) -> tuple[Shares, Shares, Share
 
 def _f1(confusion: Numbers, support: Numbers, predicted: Numbers) -> Shares:
     both = support + predicted
-    return np.divide(2 * np.diag(confusion), both, out=np.zeros(len(both)), where=both > 0)
+    f1: Shares = np.divide(2 * np.diag(confusion), both, out=np.zeros(len(both)), where=both > 0)
+    return f1
 
 
 def _predicted_counts(predicted: Numbers, labels: int) -> Numbers:

@@ -25,13 +25,13 @@ from sentops_core.domain.run import ChampionRef, RunExit, RunResult, RunSpec
 from sentops_core.inference import Scored, Scorer
 from sentops_trainer import base_models
 from sentops_trainer.engine import card
-from sentops_trainer.engine.classifier import Classifier, load_classifier
+from sentops_trainer.engine.classifier import load_classifier
 from sentops_trainer.engine.encoding import Encoder
 from sentops_trainer.engine.fine_tune import train_fine_tune
 from sentops_trainer.engine.linear import train_linear
 from sentops_trainer.engine.packaging import measure, pack, predictions, write_card, write_metrics
-from sentops_trainer.engine.trained import Trained
-from sentops_trainer.evaluation import compare
+from sentops_trainer.engine.trained import Workbench
+from sentops_trainer.evaluation import Champion, compare
 from sentops_trainer.failures import BadData, RunFailure
 from sentops_trainer.hyperparameters import LinearSettings, Settings, as_plain, settle
 from sentops_trainer.progress import Progress
@@ -76,12 +76,13 @@ def run(spec: RunSpec, folder: Path, progress: Progress, stop: Stop) -> RunResul
     settings = settle(spec.method, spec.hyperparameters)
     progress.report(0, force=True, step="reading the dataset")
     dataset = read_dataset(_dataset_folder(workshop), spec)
+    scored = None
     if not _already_trained(workshop):
-        _train(workshop, settings, dataset, started)
+        scored = _train(workshop, settings, dataset, started)
     progress.report(97, force=True, step="comparing with the champion")
     scorer = Scorer.load(workshop.artifact)
     scorer.verify_golden()
-    scored = scorer.score(dataset.holdout.texts)
+    scored = scored or scorer.score(dataset.holdout.texts)
     evaluation = measure(spec.labels, dataset.holdout, scored)
     result = RunResult(
         exit=RunExit.OK,
@@ -122,7 +123,10 @@ def _already_trained(workshop: Workshop) -> bool:
     return False
 
 
-def _train(workshop: Workshop, settings: Settings, dataset: Dataset, started: float) -> None:
+def _train(
+    workshop: Workshop, settings: Settings, dataset: Dataset, started: float
+) -> list[Scored]:
+    """Fill the artefact folder; what the new model answers for the held-out rows."""
     spec, progress = workshop.spec, workshop.progress
     progress.report(0, force=True, step="loading the base model")
     base = base_models.resolve(spec.base_model_uri)
@@ -136,12 +140,16 @@ def _train(workshop: Workshop, settings: Settings, dataset: Dataset, started: fl
     )
     training = workshop.folder / "training"
     training.mkdir(exist_ok=True)
-    trained = _fit(workshop, classifier, encoder, dataset.train, settings, training)
+    bench = Workbench(training, progress, workshop.stop)
+    if isinstance(settings, LinearSettings):
+        trained = train_linear(classifier, encoder, dataset.train, settings, bench)
+    else:
+        trained = train_fine_tune(classifier, encoder, dataset.train, settings, bench)
 
     partial = workshop.folder / f".{_ARTIFACT}.partial"
     for leftover in (partial, workshop.artifact):
         shutil.rmtree(leftover, ignore_errors=True)
-    packed = pack(trained, encoder, dataset.holdout, spec.labels, partial, progress)
+    packed = pack(trained, dataset.holdout, spec.labels, partial, progress)
     write_metrics(partial, packed, trained.notes)
     seconds = time.monotonic() - started
     write_card(partial, card.write(card.Facts(spec, settings, base, dataset, packed, seconds)))
@@ -163,29 +171,7 @@ def _train(workshop: Workshop, settings: Settings, dataset: Dataset, started: fl
         workshop.folder / _TRAINED, {"fingerprint": workshop.fingerprint(), "digest": digest}
     )
     shutil.rmtree(training, ignore_errors=True)  # the checkpoints have served
-
-
-def _fit(
-    workshop: Workshop,
-    classifier: Classifier,
-    encoder: Encoder,
-    rows: Rows,
-    settings: Settings,
-    folder: Path,
-) -> Trained:
-    if isinstance(settings, LinearSettings):
-        return train_linear(
-            classifier, encoder, rows, settings, folder=folder, progress=workshop.progress
-        )
-    return train_fine_tune(
-        classifier,
-        encoder,
-        rows,
-        settings,
-        folder=folder,
-        progress=workshop.progress,
-        stop=workshop.stop,
-    )
+    return packed.scored
 
 
 def _against_champion(
@@ -199,9 +185,7 @@ def _against_champion(
     return compare(
         holdout.labels,
         predictions(spec.labels, candidate),
-        predictions(spec.labels, scored),
-        champion_ref=champion,
-        champion_evaluation=measure(spec.labels, holdout, scored),
+        Champion(champion, predictions(spec.labels, scored), measure(spec.labels, holdout, scored)),
         seed=spec.hyperparameters.seed,
     )
 

@@ -26,7 +26,7 @@ class AveragedWeights:
         """Take in the weights after `step` steps; the first ones count more, so the start is forgotten."""
         decay = min(_DECAY, (1 + step) / (10 + step))
         current = [parameter.detach() for parameter in self._parameters.values()]
-        torch._foreach_lerp_(list(self._averages.values()), current, 1 - decay)  # noqa: SLF001 - no public name
+        torch._foreach_lerp_(list(self._averages.values()), current, 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -75,8 +75,10 @@ def _scores(evaluation: Evaluation) -> str:
     lines = [
         "## On the held-out rows",
         "",
-        f"Accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f}, calibration error "
-        f"{evaluation.calibration_error:.3f} (ten bins), {evaluation.rows} rows that were never trained on.",
+        (
+            f"Accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f}, calibration error "
+            f"{evaluation.calibration_error:.3f} (ten bins), {evaluation.rows} rows that were never trained on."
+        ),
         "",
         "| label | precision | recall | F1 | rows |",
         "|---|---|---|---|---|",

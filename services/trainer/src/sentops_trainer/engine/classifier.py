@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from sentops_trainer.base_models import BaseModel
 from sentops_trainer.failures import BaseModelUnavailable
@@ -31,7 +31,9 @@ class TokenTable(nn.Module):
 class Classifier(nn.Module):
     """`forward(input_ids, attention_mask)` gives logits; `features` what the head sees."""
 
-    def __init__(self, encoder: nn.Module, *, pooling: str, hidden: int, labels: int) -> None:
+    encoder: PreTrainedModel
+
+    def __init__(self, encoder: PreTrainedModel, *, pooling: str, hidden: int, labels: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
@@ -65,11 +67,6 @@ class Classifier(nn.Module):
         # RoBERTa's family counts positions from behind the padding id.
         counted_from = config.pad_token_id + 1 if config.model_type in _LATE_POSITIONS else 0
         return positions - counted_from
-
-    @property
-    def layers(self) -> int:
-        """Encoder layers, as the configuration counts them."""
-        return int(self.encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
 
 
 def load_classifier(base: BaseModel, *, labels: int) -> Classifier:

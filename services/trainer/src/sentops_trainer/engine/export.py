@@ -1,8 +1,6 @@
 """From the trained classifier to the ONNX graphs that may serve: float32, and int8 for half the time a text."""
 
-import contextlib
 import copy
-import io
 import logging
 import os
 import warnings
@@ -47,8 +45,9 @@ def export_int8(classifier: Classifier, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
 
     smaller = copy.deepcopy(classifier)
-    table = smaller.encoder.get_input_embeddings()  # type: ignore[operator, union-attr]
-    smaller.encoder.set_input_embeddings(ByteTable(table))  # type: ignore[operator, union-attr]
+    table = smaller.encoder.get_input_embeddings()
+    assert isinstance(table, TokenTable)  # noqa: S101 - load_classifier put it there
+    smaller.encoder.set_input_embeddings(ByteTable(table))
     graph = path.with_name("float-matrices.onnx")
     _export(smaller, graph)
     model = onnx.load(graph)
@@ -85,14 +84,11 @@ def torch_logits(classifier: Classifier, rows: list[list[int]]) -> npt.NDArray[n
 
 
 def _export(classifier: Classifier, path: Path) -> None:
+    """By the TorchScript exporter: its graphs are as exact as the newer one's and take a twentieth of the time."""
     classifier.eval()
     example = torch.full((2, 9), 5, dtype=torch.long)
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),  # the exporter's own report of its steps
-        torch.inference_mode(mode=False),
-    ):
+    axes = {0: "batch", 1: "tokens"}
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             classifier,
@@ -100,9 +96,7 @@ def _export(classifier: Classifier, path: Path) -> None:
             os.fspath(path),
             input_names=["input_ids", "attention_mask"],
             output_names=["logits"],
-            dynamic_shapes=(axes, axes),
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
             opset_version=_OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
+            dynamo=False,
         )

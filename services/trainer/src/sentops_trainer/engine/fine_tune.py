@@ -1,14 +1,14 @@
 """The thorough method: the whole encoder but its token table learns, with transformers' Trainer.
 
 Trainer brings what must not be home-made: checkpoints with optimiser and random state, resuming, distributed
-runs, and progress in Kubeflow's protocol. Ours are the layer-wise learning rates, the averaged weights, and an
+runs, and progress in Kubeflow's protocol. Ours are the smoothed labels, the averaged weights, and an
 evaluation on a validation part of the training rows; the held-out rows are never seen here.
 """
 
 import json
 import math
-import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +32,18 @@ from sentops_trainer.engine.averaging import AveragedWeights
 from sentops_trainer.engine.calibration import fit_temperature, log_loss
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder, in_batches
-from sentops_trainer.engine.linear import compute_features, fit_head, put_head
-from sentops_trainer.engine.trained import Trained
+from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import macro_f1
 from sentops_trainer.hyperparameters import FineTuneSettings
-from sentops_trainer.progress import Progress
 from sentops_trainer.rows import Rows
 from sentops_trainer.stopping import Stop
 
 VALIDATION_SHARE = 0.1
-HEAD_LEARNING_RATE_FACTOR = 10
-LAYER_DECAY = 0.9
-_START_STRENGTH = 0.01  # regularisation of the head that training starts from
+HEAD_RATE_FACTOR = 10
+LABEL_SMOOTHING = 0.1
 _STEPS_BETWEEN_CHECKPOINTS = 50  # about a minute on two cores
 _AVERAGE = "average.safetensors"
 _BEST = "best.safetensors"
-_LAYER = re.compile(r"\.layers?\.(\d+)\.")
 _log = structlog.get_logger()
 
 
@@ -56,38 +52,33 @@ def train_fine_tune(
     encoder: Encoder,
     rows: Rows,
     settings: FineTuneSettings,
-    *,
-    folder: Path,
-    progress: Progress,
-    stop: Stop,
+    bench: Workbench,
 ) -> Trained:
-    """Fine-tune in `folder`, going on from the last whole checkpoint there."""
+    """Fine-tune in the bench's folder, going on from the last whole checkpoint there."""
     set_seed(settings.seed)
-    fitted, validation = _split(rows, settings.seed)
-    trainer = _FineTuner(classifier, encoder, fitted, validation, settings, folder, stop)
-    checkpoint = last_checkpoint(folder)
-    if checkpoint is None:
-        _start_from_fitted_head(classifier, encoder, fitted, settings, progress)
-        trainer.average = AveragedWeights(classifier)
+    parts = _split(rows, settings.seed)
+    trainer = _FineTuner(classifier, encoder, parts, settings, bench)
+    checkpoint = last_checkpoint(bench.folder)
     _log.info(
         "fine_tuning",
-        rows=len(fitted),
-        validation_rows=len(validation),
+        rows=len(parts.fitted),
+        validation_rows=len(parts.validation),
         resumed_from=checkpoint.name if checkpoint else None,
     )
-    with stop.at_the_next_step():
+    with bench.stop.at_the_next_step():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.average.load(folder / _BEST)
+    trainer.average.load(bench.folder / _BEST)
     trainer.average.keep_for_good()
     logits = trainer.logits_on_validation()
     return Trained(
         classifier=classifier,
+        encoder=encoder,
         calibration_logits=logits,
-        calibration_labels=validation.labels,
+        calibration_labels=parts.validation.labels,
         notes={
             "learning_curve": trainer.state.log_history,
             "resumed_from": checkpoint.name if checkpoint else None,
-            "validation_rows": len(validation),
+            "validation_rows": len(parts.validation),
         },
     )
 
@@ -108,75 +99,71 @@ def last_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _split(rows: Rows, seed: int) -> tuple[Rows, Rows]:
+@dataclass(frozen=True)
+class _Parts:
+    fitted: Rows
+    validation: Rows
+
+
+def _split(rows: Rows, seed: int) -> _Parts:
     """A validation part with every label in it."""
     labels = len(np.unique(rows.labels))
     size = max(labels, round(len(rows) * VALIDATION_SHARE))
     fitted, validation = train_test_split(
         np.arange(len(rows)), test_size=size, random_state=seed, stratify=rows.labels
     )
-    return rows.at(fitted), rows.at(validation)
+    return _Parts(fitted=rows.at(fitted), validation=rows.at(validation))
 
 
-def _start_from_fitted_head(
-    classifier: Classifier,
-    encoder: Encoder,
-    rows: Rows,
-    settings: FineTuneSettings,
-    progress: Progress,
-) -> None:
-    """Let the head fit the frozen features first: a random one would pull them apart in the first steps."""
-    features = compute_features(classifier, encoder, rows, progress, until=0)
-    put_head(classifier, fit_head(features, rows, _START_STRENGTH, settings.seed))
-
-
-class _FineTuner(Trainer):  # type: ignore[misc]
+class _FineTuner(Trainer):
     def __init__(
         self,
         classifier: Classifier,
         encoder: Encoder,
-        fitted: Rows,
-        validation: Rows,
+        parts: _Parts,
         settings: FineTuneSettings,
-        folder: Path,
-        stop: Stop,
+        bench: Workbench,
     ) -> None:
+        self._classifier = classifier
         self._encoder = encoder
-        self._fitted = fitted
-        self._validation = validation
-        self._validation_ids = encoder.encode(validation.texts)
-        self._folder = folder
+        self._parts = parts
+        self._validation_ids = encoder.encode(parts.validation.texts)
+        self._best_path = bench.folder / _BEST
         self._best_loss = math.inf
         self.average = AveragedWeights(classifier)
-        ids = encoder.encode(fitted.texts)
-        steps_per_epoch = math.ceil(len(fitted) / settings.batch_size)
+        ids = encoder.encode(parts.fitted.texts)
+        steps_per_epoch = math.ceil(len(parts.fitted) / settings.batch_size)
         super().__init__(
             model=classifier,
-            args=_arguments(settings, folder, steps_per_epoch),
+            args=_arguments(settings, bench.folder, steps_per_epoch),
             train_dataset=[{"input_ids": row, "number": n} for n, row in enumerate(ids)],
             eval_dataset=[{"input_ids": row} for row in self._validation_ids],
             data_collator=self._collate,
             optimizers=(_optimizer(classifier, settings), None),
             callbacks=[
                 EarlyStoppingCallback(settings.early_stopping_patience),
-                _StopWhenAsked(stop),
+                _StopWhenAsked(bench.stop),
                 _FollowWeights(self),
             ],
         )
 
     def logits_on_validation(self) -> npt.NDArray[np.float32]:
-        self.model.eval()
-        return in_batches(self._encoder, self._validation_ids, self.model, device=self.model.device)
+        self._classifier.eval()
+        return in_batches(
+            self._encoder, self._validation_ids, self._classifier, device=self._classifier.device
+        )
 
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,  # noqa: FBT001, FBT002 - Trainer's signature
-        **_: Any,
+        num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Any:
         logits = model(inputs["input_ids"], inputs["attention_mask"])
-        losses = nn.functional.cross_entropy(logits, inputs["targets"], reduction="none")
+        losses = nn.functional.cross_entropy(
+            logits, inputs["targets"], reduction="none", label_smoothing=LABEL_SMOOTHING
+        )
         loss = (losses * inputs["weights"]).sum() / inputs["weights"].sum()
         return (loss, {"logits": logits}) if return_outputs else loss
 
@@ -185,7 +172,7 @@ class _FineTuner(Trainer):  # type: ignore[misc]
 
         A few hundred rows make macro-F1 jump; and the plain loss punishes confidence that calibration cures.
         """
-        labels = self._validation.labels
+        labels = self._parts.validation.labels
         with self.average.in_place():
             logits = self.logits_on_validation()
         temperature = fit_temperature(logits, labels)
@@ -198,7 +185,7 @@ class _FineTuner(Trainer):  # type: ignore[misc]
         }
         if metrics["eval_loss"] < self._best_loss:
             self._best_loss = metrics["eval_loss"]
-            self.average.save(self._folder / _BEST)
+            self.average.save(self._best_path)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -211,8 +198,8 @@ class _FineTuner(Trainer):  # type: ignore[misc]
         return {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
-            "targets": torch.as_tensor(self._fitted.labels[numbers]),
-            "weights": torch.as_tensor(self._fitted.weights[numbers], dtype=torch.float32),
+            "targets": torch.as_tensor(self._parts.fitted.labels[numbers]),
+            "weights": torch.as_tensor(self._parts.fitted.weights[numbers], dtype=torch.float32),
         }
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -231,22 +218,30 @@ class _FineTuner(Trainer):  # type: ignore[misc]
             self._best_loss = state.best_metric
 
 
-class _FollowWeights(TrainerCallback):  # type: ignore[misc]
+class _FollowWeights(TrainerCallback):
     def __init__(self, trainer: _FineTuner) -> None:
         self._trainer = trainer
 
     def on_step_end(
-        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: Any,
     ) -> None:
         self._trainer.average.update(state.global_step)
 
 
-class _StopWhenAsked(TrainerCallback):  # type: ignore[misc]
+class _StopWhenAsked(TrainerCallback):
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
 
     def on_step_end(
-        self, _args: TrainingArguments, _state: TrainerState, control: TrainerControl, **_: Any
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,
+        **_: Any,
     ) -> None:
         if self._stop.requested:
             control.should_save = True
@@ -279,11 +274,11 @@ def _arguments(settings: FineTuneSettings, folder: Path, steps_per_epoch: int) -
 
 
 def _optimizer(classifier: Classifier, settings: FineTuneSettings) -> torch.optim.AdamW:
-    """Fused AdamW; deeper layers learn faster than those near the tokens, the head fastest."""
+    """Fused AdamW; the head starts from nothing and learns faster than what was pretrained."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in classifier.named_parameters():
         if parameter.requires_grad:
-            rate = settings.learning_rate * _rate_factor(name, classifier.layers)
+            rate = settings.learning_rate * (HEAD_RATE_FACTOR if name.startswith("head.") else 1)
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
@@ -293,11 +288,3 @@ def _optimizer(classifier: Classifier, settings: FineTuneSettings) -> torch.opti
         ],
         fused=True,
     )
-
-
-def _rate_factor(name: str, layers: int) -> float:
-    if name.startswith("head."):
-        return HEAD_LEARNING_RATE_FACTOR
-    found = _LAYER.search(name)
-    depth = int(found.group(1)) + 1 if found else 0
-    return LAYER_DECAY ** (layers - depth)

@@ -5,7 +5,6 @@ rows; then both the scaling and the regression are folded into the classifier's 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sentops_trainer.engine.calibration import log_loss
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder, in_batches
-from sentops_trainer.engine.trained import Trained
+from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import macro_f1
 from sentops_trainer.hyperparameters import LinearSettings
 from sentops_trainer.progress import Progress
@@ -49,18 +48,17 @@ def train_linear(
     encoder: Encoder,
     rows: Rows,
     settings: LinearSettings,
-    *,
-    folder: Path,
-    progress: Progress,
+    bench: Workbench,
 ) -> Trained:
-    """Fit the head of `classifier`; the features are kept in `folder`, so a restart does not compute them again."""
-    features = _features(classifier, encoder, rows, folder, progress)
-    progress.report(80, force=True, step="fitting the head")
+    """Fit the head of `classifier`; the features are kept, so a restart does not compute them again."""
+    features = _features(classifier, encoder, rows, bench)
+    bench.progress.report(80, force=True, step="fitting the head")
     strength, curve, logits = _cross_validate(features, rows, settings.seed)
     put_head(classifier, fit_head(features, rows, strength, settings.seed))
     _log.info("head_fitted", strength=strength, rows=len(rows))
     return Trained(
         classifier=classifier,
+        encoder=encoder,
         calibration_logits=logits,
         calibration_labels=rows.labels,
         notes={"regularisation": curve, "chosen_strength": strength},
@@ -91,9 +89,9 @@ def put_head(classifier: Classifier, head: Head) -> None:
 
 
 def compute_features(
-    classifier: Classifier, encoder: Encoder, rows: Rows, progress: Progress, *, until: int
+    classifier: Classifier, encoder: Encoder, rows: Rows, progress: Progress
 ) -> Matrix:
-    """The pooled features of every row; progress goes from 0 to `until` percent."""
+    """The pooled features of every row; progress goes from 0 to 75 percent."""
     classifier.eval()
     return in_batches(
         encoder,
@@ -101,21 +99,19 @@ def compute_features(
         classifier.features,
         device=classifier.device,
         on_batch=lambda done: progress.report(
-            until * done // len(rows), step="computing features", rows=done
+            75 * done // len(rows), step="computing features", rows=done
         ),
     )
 
 
-def _features(
-    classifier: Classifier, encoder: Encoder, rows: Rows, folder: Path, progress: Progress
-) -> Matrix:
-    path = folder / _FEATURES
+def _features(classifier: Classifier, encoder: Encoder, rows: Rows, bench: Workbench) -> Matrix:
+    path = bench.folder / _FEATURES
     if path.is_file():
         kept: Matrix = np.load(path)
         if len(kept) == len(rows):
             _log.info("features_reused", rows=len(rows))
             return kept
-    features = compute_features(classifier, encoder, rows, progress, until=75)
+    features = compute_features(classifier, encoder, rows, bench.progress)
     partial = path.with_suffix(".partial.npy")
     np.save(partial, features)
     partial.rename(path)
