@@ -46,6 +46,7 @@ class Platform:
     versions: dict[str, ModelVersion] = field(default_factory=dict)
     champion: str | None = None
     received: list[tuple[str, Any]] = field(default_factory=list)
+    corrections: bool = True  # whether there are any new ones
     uploads: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
     actors: set[str] = field(default_factory=set)
     url: str = ""
@@ -95,7 +96,7 @@ def build_app(platform: Platform) -> FastAPI:
 
     @app.middleware("http")
     async def tokens(request: Request, go_on: Any) -> Any:
-        open_paths = ("/api/", "/routing")
+        open_paths = ("/api/", "/routing", "/quality")
         if not request.url.path.startswith(open_paths):
             if request.headers.get("authorization") != f"Bearer {TOKEN}":
                 error = Unauthenticated("This token is not known here; it may have been replaced.")
@@ -201,7 +202,81 @@ def _add_trainer(app: FastAPI, platform: Platform) -> None:  # noqa: C901 - a li
         return platform.versions[answers].to_document()
 
 
-def _add_backoffice(app: FastAPI, platform: Platform) -> None:
+def a_dataset(version: str, name: str, parent: str | None = None) -> dict[str, Any]:
+    return {
+        "version": version,
+        "name": name,
+        "parent": parent,
+        "labels": ["negative", "neutral", "positive"],
+        "label_counts": {"positive": 5, "negative": 4},
+        "rows_train": 7,
+        "rows_holdout": 2,
+        "erased_rows": 0,
+        "content_hash": DIGEST,
+        "description": "",
+        "origin": "somewhere",
+        "licence": "MIT",
+        "created_by": "api",
+        "created_at": "2026-01-02T03:04:05Z",
+    }
+
+
+def a_report(*messages: str) -> dict[str, Any]:
+    first = [
+        {"row": number, "row_id": "", "reason": "unknown_label", "message": message}
+        for number, message in enumerate(messages, start=2)
+    ]
+    refused = {
+        "count": len(first),
+        "by_reason": {"unknown_label": len(first)} if first else {},
+        "first": first,
+    }
+    return {
+        "file": {"format": "csv", "rows": 9 + len(first), "kept": 9, "refused": refused},
+        "rows_from_parent": 0,
+        "added": 9,
+        "relabelled": 0,
+        "unchanged": 0,
+        "left_out": {"count": 0, "by_reason": {}, "first": []},
+    }
+
+
+def _add_backoffice(app: FastAPI, platform: Platform) -> None:  # noqa: C901 - a list of routes
+    def made(name: str, parent: str | None, created: bool) -> dict[str, Any]:
+        version = f"v{len(platform.datasets) + 1}"
+        platform.datasets.insert(0, a_dataset(version, name, parent))
+        report = a_report("Label 'buono' is not known; map it.")
+        return platform.datasets[0] | {"report": report, "created": created}
+
+    @app.get("/backoffice/api/datasets")
+    async def datasets() -> Any:
+        return {"datasets": platform.datasets}
+
+    @app.get("/backoffice/api/datasets/{version}")
+    async def dataset(version: str) -> Any:
+        for one in platform.datasets:
+            if one["version"] == version:
+                return one | {"report": a_report()}
+        raise NotFound(f"There is no dataset version {version!r}.")
+
+    @app.post("/backoffice/api/datasets", status_code=201)
+    async def upload(request: Request) -> Any:
+        form = await request.form()
+        file = form["file"]
+        assert not isinstance(file, str)
+        fields = {key: str(value) for key, value in form.items() if key != "file"}
+        platform.uploads.append((str(file.filename), await file.read(), fields))
+        return made(fields.get("name", "reviews"), fields.get("parent"), created=True)
+
+    @app.post("/backoffice/api/datasets/from-feedback", status_code=201)
+    async def from_feedback(body: dict[str, Any]) -> Any:
+        platform.received.append(("from-feedback", body))
+        return made("reviews", body.get("parent"), created=platform.corrections)
+
+    @app.get("/quality")
+    async def quality() -> Any:
+        return {"taken_at": "2026-01-02T03:04:05Z", "versions": []}
+
     @app.get("/backoffice/api/lineage/{prediction_id}")
     async def lineage(prediction_id: str) -> Any:
         if prediction_id != PREDICTION:

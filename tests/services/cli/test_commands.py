@@ -34,6 +34,7 @@ from tests.services.cli.a_platform import (
     PREDICTION,
     TOKEN,
     Platform,
+    a_dataset,
     a_version,
     finished,
     serving,
@@ -363,6 +364,64 @@ def test_a_log_of_nothing_known_names_the_choices(platform: Platform, tmp_path: 
     done = sentops(platform, "logs", "nothing", "--home", str(tmp_path))
     assert done.returncode == 1
     assert "There is no training job 'nothing'" in done.stderr
+
+
+def test_a_file_is_uploaded_with_the_fields_that_were_given(
+    platform: Platform, tmp_path: Path
+) -> None:
+    file = tmp_path / "reviews.csv"
+    file.write_bytes(b"testo;voto\nbuono;5\n")
+    done = sentops(
+        platform,
+        *("datasets", "upload", str(file), "--text-column", "testo", "--label-column", "voto"),
+        *("--label", "buono=positive", "--label", "a=b=negative", "--licence", "MIT"),
+    )
+    assert done.returncode == 0, done.stderr
+    ((name, content, fields),) = platform.uploads
+    assert (name, content) == ("reviews.csv", b"testo;voto\nbuono;5\n")
+    assert json.loads(fields.pop("label_map")) == {"buono": "positive", "a=b": "negative"}
+    assert fields == {"text_column": "testo", "label_column": "voto", "licence": "MIT"}
+    assert done.stdout.splitlines() == [
+        "9 of 10 rows kept from the file (csv)",
+        "Rows: 9 added",
+        "Left out: 1 unknown label",
+        "  row 2: Label 'buono' is not known; map it.",
+        "Dataset version v1 is ready. Train on it: sentops train v1 --watch",
+    ]
+
+
+@pytest.mark.parametrize("label", ["buono", "=positive", "buono="])
+def test_a_label_mapping_without_both_sides_is_bad_input(
+    platform: Platform, tmp_path: Path, label: str
+) -> None:
+    file = tmp_path / "reviews.csv"
+    file.write_text("text,label\n")
+    done = sentops(platform, "datasets", "upload", str(file), "--label", label)
+    assert done.returncode == 2
+    assert platform.uploads == []
+
+
+def test_a_version_is_built_from_corrections(platform: Platform) -> None:
+    platform.datasets = [a_dataset("v1", "reviews")]
+    done = sentops(platform, "datasets", "build", "--parent", "v1")
+    assert platform.received == [("from-feedback", {"parent": "v1"})]
+    assert "Dataset version v2 is ready" in done.stdout
+
+
+def test_a_build_without_new_corrections_says_that_nothing_was_made(platform: Platform) -> None:
+    platform.corrections = False
+    assert "nothing was made" in sentops(platform, "datasets", "build").stdout
+
+
+def test_datasets_are_listed_one_per_line_and_shown_with_their_origin(platform: Platform) -> None:
+    platform.datasets = [a_dataset("v2", "reviews", "v1"), a_dataset("v1", "reviews")]
+    lines = sentops(platform, "datasets").stdout.splitlines()
+    assert lines[1].startswith("v2\treviews\t7\t2\tnegative 4, positive 5\tv1")
+    assert len(lines) == 3
+    shown = sentops(platform, "datasets", "show", "v2").stdout
+    assert "Origin: somewhere" in shown
+    assert "Licence: MIT" in shown
+    assert sentops(platform, "datasets", "show", "v9").returncode == 1
 
 
 def test_help_tells_the_exit_codes(platform: Platform) -> None:

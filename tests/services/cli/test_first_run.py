@@ -1,21 +1,28 @@
-"""What a fresh platform does by itself, decided purely."""
+"""What a fresh platform does by itself."""
 
+import hashlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from sentops_cli import sample
-from sentops_cli.first_run import Dataset, Step, free_name, next_step
+from sentops_cli.first_run import Dataset, Listener, Step, first_run, free_name, next_step
+from sentops_cli.services import Address, Addresses, open_services
 from sentops_core.domain.resources import (
     BaseModelRef,
     DatasetRef,
     Metadata,
+    NameRef,
     Output,
     TrainingJob,
     TrainingJobPhase,
     TrainingJobSpec,
     TrainingJobStatus,
 )
+from tests.services.cli.a_platform import TOKEN, Platform, serving
+from tests.services.cli.archives import sdist
 
 SAMPLE = Dataset("v1", sample.NAME)
 THEIRS = Dataset("v1", "our-reviews")
@@ -65,3 +72,118 @@ def test_a_dataset_built_from_the_sample_later_changes_nothing() -> None:
     later = [Dataset("v2", sample.NAME), SAMPLE]
     done = [a_job("first-linear"), a_job("first-fine-tune")]
     assert next_step(later, done) is Step.NOTHING
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with serving(Platform()) as running:
+        yield running
+
+
+class Heard:
+    """What the first run told, and the milestones it reached."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.milestones: list[str] = []
+
+    def listener(self) -> Listener:
+        return Listener(self.said.append, self.reached)
+
+    def reached(self, milestone: str) -> float:
+        self.milestones.append(milestone)
+        return 1.0
+
+
+async def a_first_run(platform: Platform, folder: Path, *, with_sample: bool = True) -> Heard:
+    heard = Heard()
+    addresses = Addresses(
+        web=Address("web", platform.url),
+        trainer=Address("trainer", platform.url, TOKEN),
+        backoffice=Address("backoffice", platform.url, TOKEN),
+        monitor=Address("monitor", platform.url),
+    )
+    async with open_services(addresses) as services:
+        await first_run(
+            services, folder, heard.listener(), base="multilingual", with_sample=with_sample
+        )
+    return heard
+
+
+@pytest.fixture
+def kept_sdist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    content = sdist()
+    monkeypatch.setattr(sample, "SDIST_SHA256", hashlib.sha256(content).hexdigest())
+    (tmp_path / "vaderSentiment-3.3.2.tar.gz").write_bytes(content)
+    return tmp_path
+
+
+def goes_live(platform: Platform) -> None:
+    platform.champion = "sentiment-1"
+    version = NameRef(name="sentiment-1")
+    platform.script = [
+        TrainingJobStatus(phase=TrainingJobPhase.RUNNING),
+        TrainingJobStatus(phase=TrainingJobPhase.SUCCEEDED, model_version_ref=version),
+    ]
+
+
+async def test_a_first_run_uploads_trains_quickly_and_then_better(
+    platform: Platform, kept_sdist: Path
+) -> None:
+    goes_live(platform)
+    heard = await a_first_run(platform, kept_sdist)
+    ((_, content, fields),) = platform.uploads
+    assert b"works, really,positive,amazon-review:2" in content.replace(b'"', b"")
+    assert "mean rating over 0.5 is positive" in fields["origin"]
+    assert "MIT" in fields["licence"]
+    assert fields["group_column"] == "group"
+    linear, fine_tune = [body for _, body in platform.received]
+    assert (linear["name"], linear["method"], linear["dataset_id"]) == (
+        "first-linear",
+        "Linear",
+        "v1",
+    )
+    assert (fine_tune["name"], fine_tune["method"]) == ("first-fine-tune", "FineTune")
+    assert {"text": "ottimo prodotto", "label": "positive"} in fine_tune["gate"]["mustPass"]
+    assert heard.milestones == [
+        "sample_data",
+        "first_answer_live",
+        "first_answer_done",
+        "fine_tuned_live",
+        "fine_tuned_done",
+    ]
+
+
+async def test_a_second_first_run_does_nothing(platform: Platform, kept_sdist: Path) -> None:
+    goes_live(platform)
+    await a_first_run(platform, kept_sdist)
+    platform.received.clear()
+    platform.uploads.clear()
+    again = await a_first_run(platform, kept_sdist)
+    assert (platform.received, platform.uploads, again.said) == ([], [], [])
+
+
+async def test_without_the_package_index_the_way_to_own_data_is_said(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    heard = await a_first_run(platform, tmp_path / "sample")
+    assert platform.uploads == []
+    assert "sentops datasets upload FILE" in heard.said[-1]
+
+
+async def test_no_sample_was_asked_for(platform: Platform, tmp_path: Path) -> None:
+    heard = await a_first_run(platform, tmp_path, with_sample=False)
+    assert (platform.uploads, platform.received) == ([], [])
+    assert "Upload your own" in heard.said[-1]
+
+
+async def test_a_first_training_that_failed_is_not_repeated_in_a_loop(
+    platform: Platform, kept_sdist: Path
+) -> None:
+    platform.script = [TrainingJobStatus(phase=TrainingJobPhase.FAILED)]
+    heard = await a_first_run(platform, kept_sdist)
+    assert [body["name"] for _, body in platform.received] == ["first-linear"]
+    assert "sentops logs first-linear" in heard.said[-1]

@@ -175,11 +175,11 @@ class Child:
         assert self._live is not None  # noqa: S101
         while not await self._answers("/health/live"):  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.2)
-        if not self._live.done():
-            self._live.set_result(None)
         while True:
             phase, message = await self._readiness()
             self._set(phase, message=message)
+            if not self._live.done():
+                self._live.set_result(None)
             await asyncio.sleep(_EVERY if phase is ProgramPhase.READY else _EVERY / 4)
 
     async def _answers(self, path: str) -> bool:

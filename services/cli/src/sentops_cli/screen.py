@@ -60,7 +60,8 @@ class PlainScreen:
     def show(self, state: PlatformState) -> None:
         for program in state.programs:
             line = program_line(program)
-            if self._phases.get(program.name) != line:
+            is_news = program.name in self._phases or program.phase is not ProgramPhase.STOPPED
+            if is_news and self._phases.get(program.name) != line:
                 self._phases[program.name] = line
                 self.say(line)
 

@@ -156,6 +156,9 @@ def tell_made(made: dict[str, Any], *, as_json: bool) -> None:
         return
     for line in report_lines(made.get("report") or {}):
         say(line)
+    if not made["created"]:
+        say(f"Exactly these rows are version {made['version']} already; nothing was made.")
+        return
     say(
         f"Dataset version {made['version']} is ready. Train on it: sentops train {made['version']} --watch"
     )
