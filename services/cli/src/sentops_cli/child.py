@@ -10,6 +10,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 import httpx
+import structlog
 
 from sentops_cli.home import Home
 from sentops_cli.outcome import CommandError
@@ -17,6 +18,8 @@ from sentops_cli.processes import ProcessId
 from sentops_cli.program_logs import ProgramLog, last_lines, readable
 from sentops_cli.programs import Program, inherited
 from sentops_cli.state import ProgramPhase, ProgramState
+
+log = structlog.get_logger()
 
 _LONGEST_LINE = 2**20
 _EVERY = 2.0  # seconds between readiness probes of a program that answers
@@ -114,6 +117,7 @@ class Child:
                 )
                 return
             ran = timedelta(seconds=loop.time() - started)
+            log.warning("program_crashed", name=self.program.name, how=ended(code))
             crashes = 1 if ran >= self._backoff.forgiven_after else crashes + 1
             wait = self._backoff.wait(crashes)
             self.state = self.state.model_copy(update={"restarts": self.state.restarts + 1})

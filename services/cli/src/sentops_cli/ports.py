@@ -47,11 +47,20 @@ def check_free(
     if taken:
         lines = [f"Port {port} ({name}) is in use{held_by(port)}." for name, port in taken]
         name, port = taken[0]
+        single = f"--{name}-port {_free_after(port, ports, host)}, or "
+        choice = single if len(taken) == 1 else ""
         raise CommandError(
-            " ".join(lines) + f" Stop it, or choose another port: --{name}-port {port + 1}, "
-            "or --port-offset 100 to move them all.",
+            " ".join(lines) + f" Stop it, or choose other ports: {choice}--port-offset 100 "
+            "to move them all.",
             ExitCode.REFUSED,
         )
+
+
+def _free_after(port: int, ports: Ports, host: str) -> int:
+    """The next port up that nobody uses and that is none of ours; the port itself when there is none."""
+    ours = {number for _, number in ports}
+    following = (one for one in range(port + 1, LAST_PORT + 1) if one not in ours)
+    return next((one for one in following if is_free(host, one)), port)
 
 
 def is_free(host: str, port: int) -> bool:
