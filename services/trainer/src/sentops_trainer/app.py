@@ -38,7 +38,7 @@ def create_trainer(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         processes = Processes(
-            settings.runs_dir, progress_url=settings.public_url, threads=settings.run_threads
+            settings.runs_dir, progress_url=settings.progress_url, threads=settings.run_threads
         )
         control = {"authorization": f"Bearer {settings.model_control_token.get_secret_value()}"}
         async with (

@@ -18,10 +18,14 @@ class Settings(ServiceSettings):
     model_url: str = "http://127.0.0.1:8501"
     model_control_token: SecretStr
     backoffice_url: str = "http://127.0.0.1:8001"  # where /backoffice/* of this port leads
-    public_url: str = "http://127.0.0.1:8502"  # where runs report their progress
+    public_url: str | None = None  # where runs report their progress; left out: our own address
     runs_dir: Path
     model_name: str = "sentiment"
     converge_seconds: float = Field(default=1.0, gt=0, le=60)
     run_threads: int = Field(
         default=2, ge=1, le=256
     )  # of the two cores; the run is niced below the servers
+
+    @property
+    def progress_url(self) -> str:
+        return self.public_url or f"http://{self.host}:{self.port}"
