@@ -3,9 +3,9 @@
 from pathlib import Path
 
 SENTIMENT_WORDS = {
-    "negative": ("bad", "awful", "broken", "terrible", "pessimo", "rotto"),
-    "neutral": ("okay", "average", "normal", "usual", "normale", "medio"),
-    "positive": ("good", "great", "excellent", "lovely", "ottimo", "bello"),
+    "negative": ("bad", "broken", "pessimo"),
+    "neutral": ("okay", "average", "normale"),
+    "positive": ("good", "lovely", "ottimo"),
 }
 FILLERS = ("the", "product", "arrived", "today", "it", "was", "and", "box", "il", "prodotto", "era")
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")

@@ -18,7 +18,9 @@ from sentops_core.artifacts import put_folder
 from sentops_core.domain.run import RunResult, RunSpec
 from tests.support.tiny_base import FILLERS, SENTIMENT_WORDS
 
+_ITALIAN = {"il", "prodotto", "era", "pessimo", "normale", "ottimo"}
 LABELS = ("negative", "neutral", "positive")
+FAST = {"seed": 1, "epochs": 4, "learning_rate": "3e-3", "batch_size": 16}
 
 
 def sentences(count: int, *, seed: int, labels: Iterable[str] = LABELS) -> list[tuple[str, str]]:
@@ -28,7 +30,7 @@ def sentences(count: int, *, seed: int, labels: Iterable[str] = LABELS) -> list[
     made: dict[str, str] = {}
     while len(made) < count:
         label = labels[len(made) % len(labels)]
-        words = generator.choices(FILLERS, k=generator.randint(3, 12))
+        words = generator.choices(FILLERS, k=generator.randint(2, 8))
         words.insert(generator.randrange(len(words) + 1), generator.choice(SENTIMENT_WORDS[label]))
         made.setdefault(" ".join(words), label)
     return list(made.items())
@@ -50,14 +52,13 @@ def store_dataset(
     for split, rows in (("train", train), ("holdout", holdout)):
         hashes = [hashlib.sha256(text.encode()).hexdigest() for text, _ in rows]
         lines += [f"{h} {label} {split}" for h, (_, label) in zip(hashes, rows, strict=True)]
-        italian = set(SENTIMENT_WORDS["positive"][4:]) | {"il", "prodotto", "era"}
         table = {
             "content_hash": pa.array(hashes, pa.string()),
             "text": pa.array([text for text, _ in rows], pa.string()),
             "label": pa.array([label for _, label in rows], pa.string()),
             "source": pa.array(["upload"] * len(rows), pa.string()),
             "language": pa.array(
-                ["it" if italian & set(text.split()) else "en" for text, _ in rows], pa.string()
+                ["it" if _ITALIAN & set(text.split()) else "en" for text, _ in rows], pa.string()
             ),
             "weight": pa.array([1.0] * len(rows), pa.float64()),
         }
@@ -81,7 +82,7 @@ def store_dataset(
     return StoredDataset(uri, content_hash)
 
 
-def a_dataset(folder: Path, *, rows: int = 120, holdout: int = 36) -> StoredDataset:
+def a_dataset(folder: Path, *, rows: int = 240, holdout: int = 60) -> StoredDataset:
     made = sentences(rows + holdout, seed=7)
     return store_dataset(folder, made[:rows], made[rows:])
 
@@ -100,6 +101,16 @@ def a_spec(dataset: StoredDataset, base: Path, store: Path, **changes: Any) -> R
         "output_uri": store.as_uri(),
     }
     return RunSpec.model_validate(fields | changes)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that ended well: its folder and store can be looked into."""
+
+    spec: RunSpec
+    folder: Path
+    store: Path
+    result: RunResult
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from sentops_trainer.base_models import BaseModel
 from sentops_trainer.failures import BaseModelUnavailable
@@ -71,6 +72,7 @@ class Classifier(nn.Module):
 
 def load_classifier(base: BaseModel, *, labels: int) -> Classifier:
     """A classifier with the base's encoder and a fresh head; BaseModelUnavailable if it is no encoder."""
+    transformers_logging.set_verbosity_error()  # it warns of the pooler that we leave out
     try:
         config = AutoConfig.from_pretrained(base.folder)
         if config.is_encoder_decoder or getattr(config, "is_decoder", False):

@@ -1,0 +1,131 @@
+"""What a run publishes is what it trained, and what it says about it is true."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from sentops_core.artifacts import fetch_artifact, read_manifest
+from sentops_core.domain.run import RunExit
+from sentops_core.inference import Scorer
+from sentops_trainer.rows import read_dataset
+from tests.support.training_runs import FAST, LABELS, Done
+
+pytestmark = pytest.mark.torch
+METHODS = ["linear", "fine_tuned"]
+
+
+@pytest.fixture
+def done(request: pytest.FixtureRequest) -> Done:
+    found: Done = request.getfixturevalue(request.param)
+    return found
+
+
+def published(done: Done, cache: Path) -> Path:
+    assert done.result.artifact is not None
+    return fetch_artifact(done.result.artifact.storage_uri, done.result.artifact.digest, cache)
+
+
+@pytest.mark.parametrize("done", METHODS, indirect=True)
+def test_the_reloaded_artefact_scores_what_was_reported(done: Done, tmp_path: Path) -> None:
+    from sentops_trainer.engine.packaging import measure
+
+    holdout = read_dataset(Path(done.spec.dataset_uri.removeprefix("file://")), done.spec).holdout
+    scorer = Scorer.load(published(done, tmp_path))
+    evaluation = measure(LABELS, holdout, scorer.score(holdout.texts))
+
+    assert evaluation == done.result.evaluation
+    assert read_manifest(scorer.folder).evaluation == evaluation
+
+
+@pytest.mark.parametrize("done", METHODS, indirect=True)
+def test_a_trained_model_is_better_than_guessing(done: Done) -> None:
+    assert done.result.exit is RunExit.OK
+    assert done.result.evaluation is not None
+    assert done.result.evaluation.macro_f1 > 0.6
+
+
+@pytest.mark.parametrize("done", METHODS, indirect=True)
+def test_the_golden_predictions_cover_labels_languages_and_a_cut_text(
+    done: Done, tmp_path: Path
+) -> None:
+    folder = published(done, tmp_path)
+    scorer = Scorer.load(folder)
+    golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
+
+    scorer.verify_golden()
+    assert 10 <= len(golden) <= 21
+    assert {row["label"] for row in golden} == set(LABELS)
+    assert any(scorer.score_one(row["text"]).truncated for row in golden)
+    assert any("prodotto" in row["text"] for row in golden)
+
+
+@pytest.mark.parametrize("done", METHODS, indirect=True)
+def test_the_card_names_data_scores_settings_and_sources(done: Done, tmp_path: Path) -> None:
+    card = (published(done, tmp_path) / "card.md").read_text()
+
+    assert done.spec.dataset_hash in card
+    assert "made for a test" in card
+    assert "| positive |" in card
+    assert "seed: 1" in card
+    assert done.spec.base_model_uri in card
+
+
+@pytest.mark.parametrize("done", METHODS, indirect=True)
+def test_nothing_but_the_artefact_and_its_note_stays_in_the_work_folder(done: Done) -> None:
+    left = {path.name for path in done.folder.iterdir()}
+    assert left <= {"artifact", "trained.json", "cache"}
+
+
+def test_fine_tuning_changes_the_encoder_and_a_linear_head_leaves_it_alone(
+    linear: Done, fine_tuned: Done, tiny_base: Path, tmp_path: Path
+) -> None:
+    base = _float_weights(tiny_base, tmp_path)
+    assert base
+    assert base <= _graph_weights(linear.folder)
+    assert not base & _graph_weights(fine_tuned.folder)
+
+
+def test_another_seed_gives_another_digest(train: Callable[..., Done], fine_tuned: Done) -> None:
+    other = train(method="FineTune", hyperparameters=FAST | {"seed": 2})
+    assert other.result.artifact is not None
+    assert fine_tuned.result.artifact is not None
+    assert other.result.artifact.digest != fine_tuned.result.artifact.digest
+    assert not _graph_weights(other.folder) & _graph_weights(fine_tuned.folder)
+
+
+def test_the_same_seed_gives_the_same_weights(train: Callable[..., Done], fine_tuned: Done) -> None:
+    again = train(method="FineTune", hyperparameters=FAST)
+    assert again.result.evaluation == fine_tuned.result.evaluation
+
+
+def test_the_must_pass_examples_are_asked_of_the_published_model(linear: Done) -> None:
+    assert linear.result.must_pass is not None
+    assert linear.result.must_pass.total == 1
+
+
+def _float_weights(base: Path, folder: Path) -> set[bytes]:
+    from sentops_trainer.base_models import resolve
+    from sentops_trainer.engine.classifier import load_classifier
+    from sentops_trainer.engine.export import export_float
+
+    export_float(load_classifier(resolve(base.as_uri()), labels=3), folder / "model.onnx")
+    return _matrices(onnx.load(folder / "model.onnx"))
+
+
+def _graph_weights(folder: Path) -> set[bytes]:
+    """The encoder's square matrices; an int8 graph has none, so these tests want float32."""
+    graph = onnx.load(folder / "artifact" / "model.onnx")
+    matrices = _matrices(graph)
+    assert matrices, "the tiny model was expected to be served in float32"
+    return matrices
+
+
+def _matrices(model: onnx.ModelProto) -> set[bytes]:
+    arrays = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    return {
+        array.tobytes() for array in arrays if array.shape == (32, 32) and array.dtype == np.float32
+    }

@@ -1,0 +1,29 @@
+import pytest
+
+from sentops_core.domain.resources import Hyperparameters, Method
+from sentops_trainer.failures import BadSpec
+from sentops_trainer.hyperparameters import FineTuneSettings, LinearSettings, settle, unused
+
+
+def test_what_is_left_out_is_chosen_by_the_method() -> None:
+    settings = settle(Method.FINE_TUNE, Hyperparameters())
+    assert isinstance(settings, FineTuneSettings)
+    assert settings.learning_rate == 1e-4
+    assert settings.seed == 42
+    assert settle(Method.LINEAR, Hyperparameters(max_length=64)) == LinearSettings(64, 42)
+
+
+def test_what_is_given_is_used() -> None:
+    given = Hyperparameters(learning_rate="3e-5", epochs=2, warmup_ratio="0", weight_decay="0")
+    settings = settle(Method.FINE_TUNE, given)
+    assert isinstance(settings, FineTuneSettings)
+    assert (settings.learning_rate, settings.epochs) == (3e-5, 2)
+    assert (settings.warmup_ratio, settings.weight_decay) == (0.0, 0.0)
+
+
+def test_a_linear_job_with_a_learning_rate_is_refused_by_the_api_names() -> None:
+    given = Hyperparameters(learning_rate="1e-3", batch_size=8)
+    assert unused(Method.LINEAR, given) == ["learningRate", "batchSize"]
+    assert unused(Method.FINE_TUNE, given) == []
+    with pytest.raises(BadSpec, match="learningRate, batchSize: leave them out"):
+        settle(Method.LINEAR, given)
