@@ -71,6 +71,19 @@ def test_megabytes_without_a_blank_are_truncated_not_tokenised(scorer: Scorer) -
     assert answer == scorer.score_one("x" * 1_000_000)
 
 
+def test_versions_that_live_side_by_side_share_their_tokenizer(
+    scorer: Scorer, tmp_path: Path
+) -> None:
+    alike = build_artifact(tmp_path / "alike", strength=1.0, max_length=scorer.config.max_length)
+    longer = build_artifact(tmp_path / "longer", max_length=scorer.config.max_length + 8)
+
+    assert Scorer.load(alike.folder, beside=[scorer]).vocabulary is scorer.vocabulary
+    other = Scorer.load(longer.folder, beside=[scorer])
+    assert other.vocabulary is not scorer.vocabulary
+    text = "good " * (scorer.config.max_length + 1)
+    assert (other.score_one(text).truncated, scorer.score_one(text).truncated) == (False, True)
+
+
 def test_golden_predictions_are_reproduced(scorer: Scorer) -> None:
     scorer.verify_golden()
 

@@ -97,6 +97,7 @@ def _wait_until_it_stores(server: S3Server, process: subprocess.Popen[bytes], lo
         key=environment["AWS_ACCESS_KEY_ID"],
         secret=environment["AWS_SECRET_ACCESS_KEY"],
         endpoint_url=server.endpoint,
+        config_kwargs={"retries": {"max_attempts": 1}},
         skip_instance_cache=True,
         use_listings_cache=False,
     )

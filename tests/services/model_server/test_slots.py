@@ -11,6 +11,7 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
+from sentops_core.artifacts import publish_folder
 from sentops_core.domain.artifact import CONFIG, GOLDEN, MANIFEST, MODEL, digest_of_manifest
 from sentops_model_server import slots as slots_module
 from sentops_model_server.metrics import ModelMetrics
@@ -32,6 +33,7 @@ async def test_a_version_is_loaded_verified_and_served(
         "digest": artifact.digest,
         "state": "Ready",
         "message": "serving v1",
+        "wanted_digest": artifact.digest,
     }
     assert answer.json() == ready
     empty = {
@@ -39,6 +41,7 @@ async def test_a_version_is_loaded_verified_and_served(
         "digest": None,
         "state": "Empty",
         "message": "waiting for a version",
+        "wanted_digest": None,
     }
     assert await server.slots() == {"champion": ready, "candidate": empty}
     assert (await server.client.get("/health/ready")).status_code == 200
@@ -146,6 +149,7 @@ async def test_a_bad_artifact_never_serves_and_the_champion_keeps_serving(
         "v1",
         artifact.digest,
     )
+    assert champion["wanted_digest"] == bad.digest
     assert "v2 was not loaded" in champion["message"]
     assert "v1 keeps serving" in champion["message"]
     assert (await serving.client.get("/health/ready")).status_code == 200
@@ -301,3 +305,36 @@ async def test_memory_comes_back_over_fifty_swaps(tmp_path: Path) -> None:
 
     before = await swap(6)
     assert await swap(50) - before < 5 * size
+
+
+@pytest.mark.s3
+async def test_a_version_is_served_from_s3(
+    server: ModelServer, artifact: BuiltArtifact, s3_root: str
+) -> None:
+    published = publish_folder(artifact.folder, s3_root)
+    put = {
+        "storage_uri": published.storage_uri,
+        "digest": published.digest,
+        "model_version": "v1",
+    }
+    answer = await server.client.put("/slots/champion", json=put, headers=AUTHORISED)
+    assert answer.status_code == 200, answer.text
+    assert (await server.client.post("/predict", json={"text": "good"})).json()[
+        "label"
+    ] == "positive"
+
+
+async def test_a_store_that_is_away_is_503_and_worth_another_try(
+    serving: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    put = {"storage_uri": "s3://b/a", "digest": "sha256:" + "0" * 64, "model_version": "v2"}
+    answer = await serving.client.put("/slots/champion", json=put, headers=AUTHORISED)
+    assert_problem(answer, 503, "unavailable")
+    assert answer.headers["retry-after"]
+    champion = (await serving.slots())["champion"]
+    assert (champion["state"], champion["model_version"]) == ("Ready", "v1")  # nothing against v2
+    assert "v2 was not loaded: the S3 store cannot be used" in champion["message"]

@@ -5,8 +5,9 @@ batch, so the same text would otherwise get another answer in other company; and
 the matrix kernels at about 90 % of their peak, so padding a batch only adds work.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -44,27 +45,53 @@ class Scored:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """A tokenizer set to truncate, and what it was read from."""
+
+    tokenizer: Tokenizer
+    sha256: str
+    max_length: int
+
+    @classmethod
+    def read(cls, path: Path, max_length: int, known: Iterable["Vocabulary"] = ()) -> "Vocabulary":
+        """The one that is known already, or the file's; ArtifactError when the file is no tokenizer."""
+        try:
+            content = path.read_bytes()
+            sha256 = hashlib.sha256(content).hexdigest()
+            for one in known:
+                if (one.sha256, one.max_length) == (sha256, max_length):
+                    return one
+            tokenizer = Tokenizer.from_buffer(content)
+            tokenizer.no_padding()
+            tokenizer.enable_truncation(max_length=max_length)
+        except Exception as error:  # the library raises plain Exception
+            raise ArtifactError(f"{TOKENIZER} cannot be read: {_first_line(error)}") from error
+        return cls(tokenizer, sha256, max_length)
+
+
 class Scorer:
     """A loaded artefact. Safe to call from several threads at once: each call computes on its own thread."""
 
     def __init__(
-        self, config: InferenceConfig, tokenizer: Tokenizer, session: Any, folder: Path
+        self, config: InferenceConfig, vocabulary: "Vocabulary", session: Any, folder: Path
     ) -> None:
         self.config = config
         self.folder = folder
-        self._tokenizer = tokenizer
+        self.vocabulary = vocabulary
         self._session = session
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1) -> Self:
-        """The scorer of an artefact folder; ArtifactError when the folder cannot be served."""
+    def load(cls, folder: Path, *, threads: int = 1, beside: Iterable["Scorer"] = ()) -> Self:
+        """The scorer of an artefact folder; ArtifactError when the folder cannot be served.
+
+        Versions mostly share their base's tokenizer, and a multilingual one takes seconds and 300 MB: it is taken
+        from the scorers `beside` which it will live, if one has the same.
+        """
         config = _read_config(folder / CONFIG)
-        scorer = cls(
-            config,
-            _read_tokenizer(folder / TOKENIZER, config),
-            _open_session(folder / MODEL, threads),
-            folder,
-        )
+        known = [scorer.vocabulary for scorer in beside]
+        vocabulary = Vocabulary.read(folder / TOKENIZER, config.max_length, known)
+        scorer = cls(config, vocabulary, _open_session(folder / MODEL, threads), folder)
         scorer._check_graph()
         return scorer
 
@@ -111,7 +138,7 @@ class Scorer:
 
     def _encode(self, text: str) -> tuple[Encoding, bool]:
         longest = self.config.max_length * _CHARACTERS_PER_TOKEN
-        encoding = self._tokenizer.encode(self.config.prefix + text[:longest])
+        encoding = self.vocabulary.tokenizer.encode(self.config.prefix + text[:longest])
         return encoding, len(text) > longest or bool(encoding.overflowing)
 
     def _run(self, encoding: Encoding) -> NDArray[np.float32]:
@@ -157,16 +184,6 @@ def _read_config(path: Path) -> InferenceConfig:
     if len(set(config.labels)) != len(config.labels):
         raise ArtifactError(f"{CONFIG} names a label twice: {list(config.labels)}")
     return config
-
-
-def _read_tokenizer(path: Path, config: InferenceConfig) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length=config.max_length)
-    except Exception as error:  # the library raises plain Exception
-        raise ArtifactError(f"{TOKENIZER} cannot be read: {_first_line(error)}") from error
-    return tokenizer
 
 
 def _open_session(path: Path, threads: int) -> Any:

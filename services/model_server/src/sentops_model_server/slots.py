@@ -9,7 +9,7 @@ import asyncio
 import ctypes
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,7 +41,7 @@ class SlotState(StrEnum):
     EMPTY = "Empty"
     LOADING = "Loading"
     READY = "Ready"
-    FAILED = "Failed"
+    FAILED = "Failed"  # the wanted digest was refused for good; what served before still does
 
 
 class WantedVersion(Body):
@@ -53,12 +53,13 @@ class WantedVersion(Body):
 
 
 class SlotStatus(Body):
-    """What a slot serves (version and digest are absent when nothing), and how the last change went."""
+    """What a slot serves (version and digest are absent when nothing), what was last asked of it, and how that went."""
 
     state: SlotState
     message: str
     model_version: str | None = None
     digest: str | None = None
+    wanted_digest: str | None = None
 
 
 @dataclass(eq=False)
@@ -96,6 +97,7 @@ class _Slot:
     serving: Serving | None = None
     state: SlotState = SlotState.EMPTY
     message: str = _WAITING
+    wanted_digest: str | None = None
 
 
 class Slots:
@@ -118,13 +120,13 @@ class Slots:
 
     def status(self, name: SlotName) -> SlotStatus:
         slot = self._slots[name]
-        if slot.serving is None:
-            return SlotStatus(state=slot.state, message=slot.message)
+        serving = slot.serving
         return SlotStatus(
             state=slot.state,
             message=slot.message,
-            model_version=slot.serving.model_version,
-            digest=slot.serving.model.digest,
+            model_version=serving.model_version if serving else None,
+            digest=serving.model.digest if serving else None,
+            wanted_digest=slot.wanted_digest,
         )
 
     async def put(self, name: SlotName, wanted: WantedVersion) -> SlotStatus:
@@ -132,6 +134,7 @@ class Slots:
         async with self._one_change:
             slot = self._slots[name]
             slot.state, slot.message = SlotState.LOADING, f"loading {wanted.model_version}"
+            slot.wanted_digest = wanted.digest
             try:
                 model = self._loaded(wanted.digest) or await self._load(wanted)
             except BaseException as error:
@@ -156,7 +159,8 @@ class Slots:
 
     async def _load(self, wanted: WantedVersion) -> LoadedModel:
         started = time.monotonic()
-        model = await asyncio.to_thread(load_verified, wanted, self._cache_dir)
+        beside = [slot.serving.model.scorer for slot in self._slots.values() if slot.serving]
+        model = await asyncio.to_thread(load_verified, wanted, self._cache_dir, beside)
         self._metrics.load.observe(time.monotonic() - started)
         return model
 
@@ -178,18 +182,20 @@ class Slots:
     def _empty(self, name: SlotName) -> Serving | None:
         slot = self._slots[name]
         replaced, slot.serving = slot.serving, None
-        slot.state, slot.message = SlotState.EMPTY, _WAITING
+        slot.state, slot.message, slot.wanted_digest = SlotState.EMPTY, _WAITING, None
         self._no_longer_serving(name, replaced)
         return replaced
 
     def _failed(self, name: SlotName, wanted: WantedVersion, error: BaseException) -> None:
+        """Failed is said of a bad artefact only: a store that is away proves nothing against the version."""
         slot = self._slots[name]
         why = str(error) if isinstance(error, PlatformError) else type(error).__name__
         kept = f"; {slot.serving.model_version} keeps serving" if slot.serving else ""
-        slot.state, slot.message = (
-            SlotState.FAILED,
-            f"{wanted.model_version} was not loaded: {why}{kept}",
-        )
+        slot.message = f"{wanted.model_version} was not loaded: {why}{kept}"
+        if isinstance(error, PlatformError) and error.retry_after is None:
+            slot.state = SlotState.FAILED
+        else:
+            slot.state = SlotState.READY if slot.serving else SlotState.EMPTY
         self._metrics.slot_changes.labels(name, "failed").inc()
         log.warning("slot_change_failed", slot=name, model_version=wanted.model_version, reason=why)
 
@@ -212,10 +218,12 @@ class Slots:
         await asyncio.to_thread(_trim_memory)
 
 
-def load_verified(wanted: WantedVersion, cache_dir: Path) -> LoadedModel:
+def load_verified(
+    wanted: WantedVersion, cache_dir: Path, beside: Sequence[Scorer] = ()
+) -> LoadedModel:
     """Fetch, load and verify an artefact; ArtifactError says in a sentence why it must not serve."""
     folder = fetch_artifact(wanted.storage_uri, wanted.digest, cache_dir)
-    scorer = Scorer.load(folder)
+    scorer = Scorer.load(folder, beside=beside)
     scorer.verify_golden()
     manifest = read_manifest(folder)
     measured = set(manifest.evaluation.per_class)
