@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -49,13 +50,13 @@ class ConvergeLoop:
     async def round(self) -> None:
         """Every resource once, each on its own: one that fails does not hold up the others."""
         for name in await self._substrate.open_training_jobs():
-            await self._guard("TrainingJob", name, lambda name=name: self._job_step(name))
+            await self._guard("TrainingJob", name, partial(self._job_step, name))
         for name in [
             version.metadata.name
             for version in await self._substrate.model_versions()
             if not settled(version)
         ]:
-            await self._guard("ModelVersion", name, lambda name=name: self._version_step(name))
+            await self._guard("ModelVersion", name, partial(self._version_step, name))
         self.last_round_at = datetime.now(UTC)
 
     async def _guard(self, kind: str, name: str, step: Callable[[], Awaitable[bool]]) -> None:

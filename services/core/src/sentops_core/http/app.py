@@ -1,7 +1,8 @@
 """One way to make a service: errors, limits, health and metrics are the same everywhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -11,7 +12,7 @@ from sentops_core.http.health import Readiness, health_router
 from sentops_core.http.limits import BodyLimit
 from sentops_core.http.metrics import HttpMetrics, RequestMetrics, metrics_router
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object] | None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
 
 def new_registry() -> CollectorRegistry:
@@ -23,7 +24,7 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-def create_app(  # noqa: PLR0913 - what a service is made of
+def create_app(
     title: str,
     *,
     lifespan: Lifespan,
