@@ -140,6 +140,10 @@ async def test_a_training_run_that_the_trainer_wrote_down_ends_with_the_platform
         await supervisor.start_programs([a_program(home.root, "trainer")])
         await supervisor.stop()
         assert await asyncio.to_thread(run.wait, 5) is not None
+        # So the trainer knows that it was no failure, and goes on from the checkpoint.
+        kept = json.loads((folder / "attempt-1.json").read_text())
+        assert kept["stop_requested_at"] is not None
+        assert kept["pid"] == run.pid
     finally:
         run.kill()
         run.wait()

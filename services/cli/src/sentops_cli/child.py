@@ -181,6 +181,8 @@ class Child:
             await asyncio.sleep(0.2)
         while True:
             phase, message = await self._readiness()
+            if self._was_stopped():
+                return
             self._set(phase, message=message)
             if not self._live.done():
                 self._live.set_result(None)

@@ -6,7 +6,7 @@ import psutil
 
 from sentops_cli.database import embedded
 from sentops_cli.home import Home
-from sentops_cli.processes import end, marked, training_runs
+from sentops_cli.processes import end, end_runs, marked, training_runs
 from sentops_cli.secrets_file import load
 from sentops_cli.state import read_state
 
@@ -37,9 +37,12 @@ def find_leftovers(home: Home, *, runs: bool) -> list[psutil.Process]:
 
 def end_leftovers(home: Home, *, runs: bool) -> list[str]:
     """End them; returns what was ended, as `name (pid N)`."""
-    processes = find_leftovers(home, runs=runs)
-    named = [describe(process) for process in processes]
-    end(processes, _GRACE)
+    named = [describe(process) for process in find_leftovers(home, runs=runs)]
+    # The trainer before its runs, or it would take a run's end for a failure and start it again.
+    end(find_leftovers(home, runs=False), _GRACE)
+    if runs:
+        end_runs(home.runs, _GRACE)
+        end(find_leftovers(home, runs=True), _GRACE)
     return named
 
 

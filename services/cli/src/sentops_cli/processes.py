@@ -3,11 +3,12 @@
 import json
 import os
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 
+from sentops_cli.secrets_file import write_private
 from sentops_core.domain.base import Body
 
 # In the environment of everything the supervisor starts, and so of what those start in turn.
@@ -50,16 +51,35 @@ def marked(home: Path) -> list[psutil.Process]:
 
 def training_runs(runs: Path) -> list[psutil.Process]:
     """The run processes that the trainer wrote down in `<runs>/<job>/attempt-<n>.json`."""
+    return [process for _, process in _recorded_runs(runs)]
+
+
+def end_runs(runs: Path, grace: timedelta) -> list[int]:
+    """End the training runs: each writes a checkpoint first. Returns the pids that were there.
+
+    The trainer, which must have ended before, finds in the record that the stop was wanted: such an attempt
+    goes on later and does not count as failed.
+    """
+    found = _recorded_runs(runs)
+    now = datetime.now(UTC).isoformat()
+    for file, _ in found:
+        record = json.loads(file.read_text())
+        write_private(file, json.dumps(record | {"stop_requested_at": now}))
+    end((process for _, process in found), grace)
+    return [process.pid for _, process in found]
+
+
+def _recorded_runs(runs: Path) -> list[tuple[Path, psutil.Process]]:
     found = []
     for file in runs.glob("*/attempt-*.json"):
         try:
             record = json.loads(file.read_text())
             known = ProcessId(pid=record["pid"], started=record["create_time"])
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # half written: that run is found by its marker
+            continue  # not the trainer's, or being replaced
         process = known.find()
         if process is not None:
-            found.append(process)
+            found.append((file, process))
     return found
 
 

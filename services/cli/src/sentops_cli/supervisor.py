@@ -13,7 +13,7 @@ import structlog
 from sentops_cli.child import Backoff, Child
 from sentops_cli.database import Database
 from sentops_cli.home import Home
-from sentops_cli.processes import ProcessId, end, marked, training_runs
+from sentops_cli.processes import ProcessId, end, end_runs, marked
 from sentops_cli.programs import Program
 from sentops_cli.state import PlatformState, ProgramState, write_state
 
@@ -127,10 +127,9 @@ class Supervisor:
         self._tell(self._state)
 
     def _end_runs(self) -> None:
-        runs = training_runs(self._home.runs)
-        if runs:
-            log.info("training_runs_ending", pids=[run.pid for run in runs])
-            end(runs, self._patience.for_runs)
+        ended = end_runs(self._home.runs, self._patience.for_runs)
+        if ended:
+            log.info("training_runs_ended", pids=ended)
 
     def _end_strays(self) -> None:
         """What a program left behind in a session of its own."""
