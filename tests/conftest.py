@@ -1,6 +1,7 @@
 """Fixtures that any test may ask for; each family lives in its own module of tests/support."""
 
 pytest_plugins = [
+    "tests.support.browser",
     "tests.support.postgres",
     "tests.support.seaweedfs",
 ]

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
@@ -69,7 +69,7 @@ class FakeModel:
 class FakeTrainer:
     """The trainer's routing with its ETag, and its list of jobs behind a token."""
 
-    routing: Routing = Routing(revision=0)
+    routing: Routing = field(default_factory=lambda: Routing(revision=0))
     token: str = "trainer-token"
     jobs: list[dict[str, Any]] = field(default_factory=list)
     down: bool = False
@@ -79,7 +79,7 @@ class FakeTrainer:
         app = FastAPI()
 
         @app.get("/routing")
-        async def routing(if_none_match: str | None = Header(default=None)) -> Response:
+        async def routing(if_none_match: Annotated[str | None, Header()] = None) -> Response:
             if self.down:
                 return JSONResponse({"code": "unavailable"}, 503)
             etag = f'"{self.routing.revision}"'
@@ -89,7 +89,7 @@ class FakeTrainer:
             return JSONResponse(self.routing.to_document(), headers={"etag": etag})
 
         @app.get("/training-jobs")
-        async def jobs(authorization: str = Header(default="")) -> Response:
+        async def jobs(authorization: Annotated[str, Header()] = "") -> Response:
             if authorization != f"Bearer {self.token}":
                 return JSONResponse({"code": "unauthenticated"}, 401)
             return JSONResponse({"items": self.jobs})

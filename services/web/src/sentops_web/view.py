@@ -26,6 +26,7 @@ class AnswerView:
     percent: int
     sureness: int
     bars: tuple[tuple[str, float], ...]
+    choices: tuple[str, ...]
     text: str | None
     truncated: bool
     model_version: str
@@ -99,6 +100,7 @@ def answer_view(
         percent=percent(row.score),
         sureness=sureness(row.score),
         bars=tuple(sorted(row.scores.items(), key=lambda pair: -pair[1])),
+        choices=tuple(sorted(row.scores)),  # always in the same places, whatever the answer
         text=row.text if row.client == client else None,
         truncated=row.truncated,
         model_version=row.model_version,

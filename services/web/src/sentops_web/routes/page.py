@@ -131,7 +131,7 @@ async def ask(request: Request, parts: PartsOf, text: Annotated[str, Form()] = "
     if not visit.fragment:
         return visit.see(p=parts.signer.prediction_id(row.id))
     view = answer_view(row, None, client=visit.client.key, words=visit.words, signer=parts.signer)
-    return visit.part("answer.html", answer=view)
+    return visit.part("answer.html", answer=view, why=None)
 
 
 @router.post("/correct")
@@ -149,7 +149,7 @@ async def correct(
         await parts.voting.vote(prediction, label, note, client=visit.client.key, source="web")
         if not visit.fragment:
             return visit.see(p=prediction_id)
-        return visit.part("answer.html", answer=await visit.found(prediction_id))
+        return visit.part("answer.html", answer=await visit.found(prediction_id), why=None)
     except PlatformError as error:
         return await visit.problem(error)
 

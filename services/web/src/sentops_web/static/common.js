@@ -21,6 +21,20 @@ export function showProblem(place, sentence) {
   box.firstChild.focus();
 }
 
+// A refusal of the API in the page's language; a proxy's own error page gets the general sentence.
+export async function problemOf(answer) {
+  try {
+    return await answer.json();
+  } catch {
+    return {};
+  }
+}
+
+export const sentenceOf = (problem) =>
+  words[`problem.${problem.code}`] ?? problem.detail ?? words["problem.internal"];
+
+export const problemSentence = async (answer) => sentenceOf(await problemOf(answer));
+
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);

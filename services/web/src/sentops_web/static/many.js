@@ -1,6 +1,6 @@
 // Many texts: send lines or a file, show progress while the table comes back, offer it for download.
 
-import { announce, make, say, showProblem, words } from "./common.js";
+import { announce, make, problemOf, say, sentenceOf, showProblem, words } from "./common.js";
 import { CsvReader } from "./csv.js";
 
 const SHOWN = 20;
@@ -82,13 +82,8 @@ async function eachPiece(answer, pieces, rows, after) {
 }
 
 async function refused(answer) {
-  let problem = {};
-  try {
-    problem = await answer.json();
-  } catch {
-    // A proxy's own error page: the general sentence below does.
-  }
-  showProblem(result, words[`problem.${problem.code}`] ?? problem.detail ?? words["problem.internal"]);
+  const problem = await problemOf(answer);
+  showProblem(result, sentenceOf(problem));
   if (problem.columns) {
     column.replaceChildren(...problem.columns.map((name) => make("option", { textContent: name, value: name })));
     column.disabled = false;

@@ -1,6 +1,6 @@
 // What the page does beyond its plain forms: answers without a reload, live progress, comfort for hands.
 
-import { announce, words, showProblem } from "./common.js";
+import { announce, problemSentence, showProblem, words } from "./common.js";
 import "./many.js";
 
 for (const element of document.querySelectorAll("[data-script]")) element.hidden = false;
@@ -17,6 +17,10 @@ document.addEventListener("submit", async (event) => {
   announce(words["js.working"]);
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { "x-fragment": "1" } });
+    if (!answer.headers.get("content-type")?.startsWith("text/html")) {
+      showProblem(place, await problemSentence(answer));
+      return;
+    }
     put(place, await answer.text());
     if (answer.ok && place.id === "answer") await refreshHistory();
   } catch {
@@ -71,6 +75,7 @@ for (const example of document.querySelectorAll("[data-example]")) {
 
 // Training progress: often while something is being trained, rarely otherwise.
 const training = document.querySelector("#training");
+let shown = "";
 const isReady = () => training.querySelector("[data-ready]")?.dataset.ready === "yes";
 
 async function watchTraining() {
@@ -79,7 +84,7 @@ async function watchTraining() {
     const answer = await fetch(training.dataset.poll);
     if (answer.ok) {
       const html = await answer.text();
-      if (html !== training.innerHTML) training.innerHTML = html;
+      if (html !== shown) training.innerHTML = shown = html;
     }
   } catch {
     // The next round tries again; asking tells people if the service is away.
