@@ -29,7 +29,7 @@ def read_settings(kind: type[_Settings]) -> _Settings:
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
         problems = [
-            f"{prefix}{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
+            f"{prefix}{'_'.join(map(str, one['loc'])).upper() or '*'}: {one['msg']}"
             for one in error.errors()
         ]
         sys.exit("Settings are missing or wrong:\n  " + "\n  ".join(problems))
