@@ -1,6 +1,7 @@
 """Which language a text is in, or None when it is too short or too odd to say."""
 
 from collections.abc import Callable
+from functools import cache
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
@@ -11,8 +12,9 @@ _SURE_ENOUGH = 0.4
 DetectLanguage = Callable[[str], str | None]
 
 
+@cache
 def language_detector() -> DetectLanguage:
-    """A function from text to ISO 639-1 code. Building it takes about a second, a call a tenth of a millisecond."""
+    """A function from text to ISO 639-1 code. The first time takes about a second, a call a tenth of a millisecond."""
     identifier = LanguageIdentifier.from_model_file(
         MODEL_FILE, norm_probs=True, min_confidence=_SURE_ENOUGH
     )

@@ -1,0 +1,87 @@
+"""Wires the backoffice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from sentops_backoffice.access import guard
+from sentops_backoffice.accounts import Passwords, create_first_admin
+from sentops_backoffice.deps import Parts
+from sentops_backoffice.edges import OnlyUploadsAreLarge, SecurityHeaders, add_error_pages
+from sentops_backoffice.limiter import LoginLimiter
+from sentops_backoffice.pages import Pages
+from sentops_backoffice.routes import (
+    account,
+    actions,
+    datasets_api,
+    login,
+    overview,
+    platform_api,
+    staff,
+)
+from sentops_backoffice.settings import Settings
+from sentops_backoffice.trainer import Trainer
+from sentops_core.datasets.language import language_detector
+from sentops_core.http import create_app
+from sentops_core.http.app import new_registry
+from sentops_core.store.migrate import require_current
+from sentops_core.store.pool import open_pool, transaction
+
+_STATIC = Path(__file__).parent / "static"
+_FORM_OVERHEAD = 100_000  # the other fields and the boundaries around an upload
+
+
+def create_backoffice(settings: Settings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
+        token = {"authorization": f"Bearer {settings.trainer_token.get_secret_value()}"}
+        detect_language = await asyncio.to_thread(language_detector)
+        async with (
+            await open_pool(
+                settings.database_url.get_secret_value(), application_name="backoffice"
+            ) as pool,
+            httpx.AsyncClient(base_url=settings.trainer_url, headers=token, timeout=30) as client,
+        ):
+            async with transaction(pool) as connection:
+                await require_current(connection)
+                if settings.first_admin_password is not None:
+                    await create_first_admin(
+                        connection, settings.first_admin_password.get_secret_value()
+                    )
+            parts = Parts(
+                settings=settings,
+                pool=pool,
+                trainer=Trainer(client),
+                pages=Pages(),
+                passwords=Passwords(),
+                logins=LoginLimiter(),
+                detect_language=detect_language,
+            )
+            yield {"parts": parts}
+
+    app = create_app(
+        "Sentops backoffice",
+        lifespan=lifespan,
+        routers=[login.router, _guarded()],
+        registry=new_registry(),
+        max_body_bytes=settings.max_upload_bytes + _FORM_OVERHEAD,
+        docs_url=None,
+    )
+    app.mount("/backoffice/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(OnlyUploadsAreLarge)
+    app.add_middleware(SecurityHeaders)
+    add_error_pages(app)
+    return app
+
+
+def _guarded() -> APIRouter:
+    """Everything but the login page goes here."""
+    router = APIRouter(prefix="/backoffice", dependencies=[Depends(guard)])
+    for part in (overview, account, staff, actions, datasets_api, platform_api):
+        router.include_router(part.router)
+    return router

@@ -1,0 +1,48 @@
+"""What routes ask for, by name."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from sentops_backoffice.accounts import Passwords
+from sentops_backoffice.limiter import LoginLimiter
+from sentops_backoffice.pages import Pages
+from sentops_backoffice.settings import Settings
+from sentops_backoffice.trainer import Trainer
+from sentops_core.datasets.language import DetectLanguage
+from sentops_core.store.pool import Connection as StoreConnection
+from sentops_core.store.pool import Pool, transaction
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that lives as long as the program. One dataset is built at a time: it takes a whole core."""
+
+    settings: Settings
+    pool: Pool
+    trainer: Trainer
+    pages: Pages
+    passwords: Passwords
+    logins: LoginLimiter
+    detect_language: DetectLanguage
+    building: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+
+async def parts_of(request: Request) -> Parts:
+    parts: Parts = request.state.parts
+    return parts
+
+
+PartsDep = Annotated[Parts, Depends(parts_of)]
+
+
+async def _connection(parts: PartsDep) -> AsyncIterator[StoreConnection]:
+    async with transaction(parts.pool) as connection:
+        yield connection
+
+
+# The scope commits before the answer leaves: a failed commit must not read as success.
+Connection = Annotated[StoreConnection, Depends(_connection, scope="function")]

@@ -1,0 +1,90 @@
+"""What every answer and every request has in common: headers, size of bodies, errors as pages."""
+
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sentops_backoffice.access import API, PASSWORD_PAGE, NewPasswordNeeded
+from sentops_core.domain.errors import PlatformError, Unauthenticated
+from sentops_core.http.errors import on_http_exception, on_platform_error, status_of
+from sentops_core.http.limits import BodyLimit
+
+UPLOADS = {"/backoffice/api/datasets", "/backoffice/datasets"}
+_ORDINARY_BODY = 200_000
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "object-src 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+}
+
+
+class SecurityHeaders:
+    """ASGI middleware: pages run only our own scripts, and what they show is not kept in caches."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class OnlyUploadsAreLarge:
+    """ASGI middleware: every other body is a form or a small document."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._large = app
+        self._small = BodyLimit(app, _ORDINARY_BODY)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_upload = scope["type"] == "http" and scope["path"] in UPLOADS
+        await (self._large if is_upload else self._small)(scope, receive, send)
+
+
+def add_error_pages(app: FastAPI) -> None:
+    """People get a page with the same sentence that programs get as a problem document."""
+    app.add_exception_handler(PlatformError, _on_platform_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def _is_page(request: Request) -> bool:
+    path = request.url.path
+    return path.startswith("/backoffice") and not path.startswith(API)
+
+
+async def _on_platform_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PlatformError)  # noqa: S101 - narrows the handler's type
+    if not _is_page(request):
+        return await on_platform_error(request, error)
+    if isinstance(error, NewPasswordNeeded):
+        return RedirectResponse(PASSWORD_PAGE, 303)
+    if isinstance(error, Unauthenticated):
+        wanted = request.url.path if request.method == "GET" else "/backoffice/index"
+        return RedirectResponse(f"/backoffice/login?next={quote(wanted)}", 303)
+    return _page(request, status_of(error), str(error))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - narrows the handler's type
+    if not _is_page(request):
+        return await on_http_exception(request, error)
+    return _page(request, error.status_code, str(error.detail))
+
+
+def _page(request: Request, status: int, sentence: str) -> Response:
+    pages = request.state.parts.pages
+    page: Response = pages.render("error.html", status=status, sentence=sentence)
+    return page

@@ -1,0 +1,21 @@
+"""Settings of the backoffice, read from SENTOPS_BACKOFFICE_*."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from sentops_core.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="SENTOPS_BACKOFFICE_")
+
+    port: int = Field(default=8001, ge=0, le=65535)
+    database_url: SecretStr
+    trainer_url: str = "http://127.0.0.1:8502"
+    trainer_token: SecretStr
+    store_uri: str  # root of the artefact store
+    model_name: str = "sentiment"
+    api_token: SecretStr | None = None  # an admin's token, for the command and for automation
+    # Used once: when there is no account at all, `admin` is made with it and must change it at the first login.
+    first_admin_password: SecretStr | None = None
+    max_upload_bytes: int = Field(default=64 << 20, ge=1024)

@@ -1,0 +1,55 @@
+"""What the backoffice asks of the control plane: the trainer's HTTP API, on behalf of a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from sentops_core.domain import errors
+
+_ERRORS: dict[int, type[errors.PlatformError]] = {
+    400: errors.InvalidInput,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    413: errors.TooLarge,
+    415: errors.UnsupportedFormat,
+    422: errors.InvalidInput,
+    429: errors.Overloaded,
+    503: errors.Unavailable,
+}
+
+
+class Trainer:
+    """Its refusals arrive as our errors, with its own sentences."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def post(
+        self, path: str, *, actor: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        try:
+            answer = await self._client.post(
+                path, json=body, headers={"x-sentops-actor": actor[:100]}
+            )
+        except httpx.HTTPError as error:
+            raise errors.Unavailable(
+                "The control plane (trainer) does not answer just now; try again in a moment."
+            ) from error
+        if answer.is_success:
+            content: dict[str, Any] = answer.json()
+            return content
+        if answer.status_code in {401, 403}:
+            raise errors.Unavailable(
+                "The control plane does not accept our token: check SENTOPS_BACKOFFICE_TRAINER_TOKEN."
+            )
+        kind = _ERRORS.get(answer.status_code, errors.Unavailable)
+        raise kind(_sentence_of(answer))
+
+
+def _sentence_of(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return f"The control plane answered {answer.status_code} and did not say why."
+    return str(detail)

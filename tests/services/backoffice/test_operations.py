@@ -1,0 +1,146 @@
+"""Training and versions: the backoffice asks the control plane, in the person's name, and writes it down."""
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from sentops_core.domain.conditions import Condition, ConditionStatus
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import TrainerStatus, TrainingJobPhase, TrainingJobStatus
+from sentops_core.store.model_versions import ModelVersions
+from sentops_core.store.pool import Pool, transaction
+from sentops_core.store.training_jobs import TrainingJobs
+from tests.services.backoffice.support import Browser, RecordingTrainer
+from tests.support.builders import a_model_version, a_training_job
+
+pytestmark = pytest.mark.pg
+
+
+async def test_a_training_is_asked_for_and_written_down(
+    api: httpx.AsyncClient, trainer: RecordingTrainer
+) -> None:
+    body = {
+        "dataset_id": "v1",
+        "method": "Linear",
+        "hyperparameters": {"epochs": 2, "learningRate": "5e-5"},
+    }
+    answer = await api.post("/backoffice/api/train", json=body)
+    assert (answer.status_code, answer.json()["name"]) == (202, "a-job")
+    ((path, sent, actor),) = trainer.asked
+    assert (path, actor) == ("/train", "api")
+    assert sent == {
+        "dataset_id": "v1",
+        "method": "Linear",
+        "hyperparameters": {"epochs": 2, "learningRate": "5e-5", "seed": 42},
+    }
+    (line,) = (await api.get("/backoffice/api/audit", params={"subject": "a-job"})).json()["lines"]
+    assert (line["action"], line["subject"]) == ("training_job.requested", "a-job")
+
+
+async def test_a_training_needs_no_body(api: httpx.AsyncClient, trainer: RecordingTrainer) -> None:
+    assert (await api.post("/backoffice/api/train")).status_code == 202
+    assert trainer.asked == [("/train", {}, "api")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"colour": 1},
+        {"hyperparameters": {"learningRate": "9"}},
+        {"hyperparameters": {"epochs": 0}},
+        {"method": "x"},
+    ],
+)
+async def test_a_bad_training_is_refused_here(
+    api: httpx.AsyncClient, trainer: RecordingTrainer, body: dict[str, object]
+) -> None:
+    assert (await api.post("/backoffice/api/train", json=body)).status_code == 422
+    assert trainer.asked == []
+
+
+@pytest.mark.parametrize(
+    ("refused", "answered"), [(404, 404), (409, 409), (422, 422), (503, 503), (500, 503)]
+)
+async def test_a_refusal_of_the_control_plane_keeps_its_sentence(
+    api: httpx.AsyncClient, trainer: RecordingTrainer, refused: int, answered: int
+) -> None:
+    trainer.refuse = (refused, "There is no dataset version v9.")
+    answer = await api.post("/backoffice/api/train", json={"dataset_id": "v9"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        answered,
+        "There is no dataset version v9.",
+    )
+    lines = (await api.get("/backoffice/api/audit")).json()["lines"]
+    assert [line["action"] for line in lines] == ["user.created"]
+
+
+async def test_the_buttons_ask_in_the_name_of_the_person(
+    admin: Browser, trainer: RecordingTrainer
+) -> None:
+    assert (await admin.send("/backoffice/train", dataset_id="v1")).status_code == 303
+    for path in ("versions/m-1/promote", "versions/m-1/rollback", "training-jobs/j-1/cancel"):
+        assert (await admin.send(f"/backoffice/{path}")).headers["location"] == "/backoffice/index"
+    assert trainer.asked == [
+        ("/train", {"dataset_id": "v1"}, "admin"),
+        ("/model-versions/m-1/promote", None, "admin"),
+        ("/model-versions/m-1/rollback", None, "admin"),
+        ("/training-jobs/j-1/cancel", None, "admin"),
+    ]
+    page = (await admin.client.get("/backoffice/audit")).text
+    assert "model_version.promote_requested" in page
+
+
+async def test_an_unknown_action_is_no_address_of_the_control_plane(
+    admin: Browser, trainer: RecordingTrainer
+) -> None:
+    for path in ("versions/m-1/delete", "versions/..%2f..%2fx/promote", "training-jobs/j/log"):
+        assert (await admin.send(f"/backoffice/{path}")).status_code in {404, 422}
+    assert trainer.asked == []
+
+
+async def test_a_refused_button_says_why_on_a_page(
+    admin: Browser, trainer: RecordingTrainer
+) -> None:
+    trainer.refuse = (409, "m-1 is quarantined.")
+    answer = await admin.send("/backoffice/versions/m-1/promote")
+    assert (answer.status_code, "m-1 is quarantined." in answer.text) == (409, True)
+
+
+async def test_the_overview_shows_progress_verdict_and_who_answers(
+    admin: Browser, api: httpx.AsyncClient, pool: Pool
+) -> None:
+    now = datetime.now(UTC)
+    job = a_training_job(name="a-job")
+    version = a_model_version(1)
+    async with transaction(pool) as connection:
+        jobs = TrainingJobs(connection)
+        row = await jobs.create(job, dataset_version=None, created_by="ada")
+        status = TrainingJobStatus(
+            phase=TrainingJobPhase.RUNNING,
+            trainer_status=TrainerStatus(progress_percentage=42, estimated_remaining_seconds=90),
+            conditions=(
+                Condition(
+                    type="Trained",
+                    status=ConditionStatus.FALSE,
+                    reason=Reason.RUN_STARTED,
+                    message="epoch 2 of 4",
+                    last_transition_time=now,
+                ),
+            ),
+        )
+        await jobs.save_status("a-job", status, seen=row.updated_at)
+        await ModelVersions(connection).create(version, training_job="a-job", created_by="ada")
+    page = (await admin.client.get("/backoffice/index")).text
+    assert "42 %, 90 s left" in page
+    assert "epoch 2 of 4" in page
+    assert "sentiment-v1" in page
+    assert "No version answers yet" in page
+    listed = (await api.get("/backoffice/api/versions")).json()["versions"]
+    assert [one["metadata"]["name"] for one in listed] == ["sentiment-v1"]
+
+
+async def test_lineage_of_nothing_known_is_refused(api: httpx.AsyncClient) -> None:
+    for prediction in ("hello", "0" * 32 + "-" + "0" * 16):
+        answer = await api.get(f"/backoffice/api/lineage/{prediction}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
