@@ -1,6 +1,7 @@
 """Training and versions: the backoffice asks the control plane, in the person's name, and writes it down."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,8 +12,9 @@ from sentops_core.domain.resources import TrainerStatus, TrainingJobPhase, Train
 from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.training_jobs import TrainingJobs
-from tests.services.backoffice.support import Browser, RecordingTrainer
+from tests.services.backoffice.support import Browser, RecordingTrainer, a_backoffice
 from tests.support.builders import a_model_version, a_training_job
+from tests.support.postgres import a_free_port
 
 pytestmark = pytest.mark.pg
 
@@ -43,36 +45,39 @@ async def test_a_training_needs_no_body(api: httpx.AsyncClient, trainer: Recordi
     assert trainer.asked == [("/train", {}, "api")]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+async def test_a_bad_training_is_refused_here(
+    api: httpx.AsyncClient, trainer: RecordingTrainer
+) -> None:
+    for body in (
         {"colour": 1},
         {"hyperparameters": {"learningRate": "9"}},
         {"hyperparameters": {"epochs": 0}},
         {"method": "x"},
-    ],
-)
-async def test_a_bad_training_is_refused_here(
-    api: httpx.AsyncClient, trainer: RecordingTrainer, body: dict[str, object]
-) -> None:
-    assert (await api.post("/backoffice/api/train", json=body)).status_code == 422
+    ):
+        assert (await api.post("/backoffice/api/train", json=body)).status_code == 422, body
     assert trainer.asked == []
 
 
-@pytest.mark.parametrize(
-    ("refused", "answered"), [(404, 404), (409, 409), (422, 422), (503, 503), (500, 503)]
-)
 async def test_a_refusal_of_the_control_plane_keeps_its_sentence(
-    api: httpx.AsyncClient, trainer: RecordingTrainer, refused: int, answered: int
+    api: httpx.AsyncClient, trainer: RecordingTrainer
 ) -> None:
-    trainer.refuse = (refused, "There is no dataset version v9.")
-    answer = await api.post("/backoffice/api/train", json={"dataset_id": "v9"})
-    assert (answer.status_code, answer.json()["detail"]) == (
-        answered,
-        "There is no dataset version v9.",
-    )
+    for refused, answered in ((404, 404), (409, 409), (422, 422), (503, 503), (500, 503)):
+        trainer.refuse = (refused, "There is no dataset version v9.")
+        answer = await api.post("/backoffice/api/train", json={"dataset_id": "v9"})
+        assert answer.status_code == answered
+        assert answer.json()["detail"] == "There is no dataset version v9."
     lines = (await api.get("/backoffice/api/audit")).json()["lines"]
     assert [line["action"] for line in lines] == ["user.created"]
+
+
+async def test_a_control_plane_that_is_away_is_said_to_be(
+    database_url: str, tmp_path: Path
+) -> None:
+    nobody = f"http://127.0.0.1:{a_free_port()}"
+    async with a_backoffice(database_url, tmp_path, nobody) as backoffice, backoffice.api() as api:
+        answer = await api.post("/backoffice/api/train")
+    assert (answer.status_code, "does not answer" in answer.json()["detail"]) == (503, True)
+    assert answer.headers["retry-after"]
 
 
 async def test_the_buttons_ask_in_the_name_of_the_person(

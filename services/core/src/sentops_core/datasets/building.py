@@ -167,7 +167,7 @@ def _member(row: MemberRow, text: str) -> Member:
     )
 
 
-async def _build(  # noqa: PLR0913 - the ground, what is added, and what is to be reported
+async def _build(
     pool: Pool,
     ground: _Ground,
     candidates: Sequence[Candidate],
@@ -217,7 +217,7 @@ def _report(
     )
 
 
-async def _write(  # noqa: PLR0913 - one transaction over all of it
+async def _write(
     connection: Connection,
     draft: Draft,
     ground: _Ground,
