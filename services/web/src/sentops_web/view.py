@@ -28,6 +28,7 @@ class AnswerView:
     bars: tuple[tuple[str, float], ...]
     choices: tuple[str, ...]
     text: str | None
+    long: bool
     truncated: bool
     model_version: str
     language_name: str | None
@@ -102,6 +103,7 @@ def answer_view(
         bars=tuple(sorted(row.scores.items(), key=lambda pair: -pair[1])),
         choices=tuple(sorted(row.scores)),  # always in the same places, whatever the answer
         text=row.text if row.client == client else None,
+        long=_may_scroll(row.text or ""),
         truncated=row.truncated,
         model_version=row.model_version,
         language_name=words(language) if row.language and words.knows(language) else None,
@@ -115,6 +117,11 @@ def answer_view(
             sure=words(f"answer.sure.{sureness(row.score)}"),
         ),
     )
+
+
+def _may_scroll(text: str) -> bool:
+    """Whether the text can outgrow its box on a small phone, and so must be within the keyboard's reach."""
+    return len(text) > 300 or text.count("\n") > 5
 
 
 def history_view(page: HistoryPage, signer: Signer) -> HistoryView:
