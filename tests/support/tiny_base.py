@@ -35,9 +35,12 @@ def build_tiny_base(folder: Path, *, seed: int = 0) -> Path:
         intermediate_size=64,
         max_position_embeddings=64,
         pad_token_id=vocabulary["[PAD]"],
-        initializer_range=0.3,  # so that random features tell words apart
     )
+    model = BertModel(config)
+    # Word vectors that stand out from positions and layers: their mean says which words a text has.
+    torch.nn.init.normal_(model.embeddings.word_embeddings.weight)
+    torch.nn.init.zeros_(model.embeddings.position_embeddings.weight)
     folder.mkdir(parents=True, exist_ok=True)
-    BertModel(config).save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder

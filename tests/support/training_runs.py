@@ -20,7 +20,7 @@ from tests.support.tiny_base import FILLERS, SENTIMENT_WORDS
 
 _ITALIAN = {"il", "prodotto", "era", "pessimo", "normale", "ottimo"}
 LABELS = ("negative", "neutral", "positive")
-FAST = {"seed": 1, "epochs": 4, "learning_rate": "3e-3", "batch_size": 16}
+FAST = {"seed": 1, "epochs": 3, "learning_rate": "5e-3", "batch_size": 16}
 
 
 def sentences(count: int, *, seed: int, labels: Iterable[str] = LABELS) -> list[tuple[str, str]]:
@@ -82,7 +82,7 @@ def store_dataset(
     return StoredDataset(uri, content_hash)
 
 
-def a_dataset(folder: Path, *, rows: int = 240, holdout: int = 60) -> StoredDataset:
+def a_dataset(folder: Path, *, rows: int = 200, holdout: int = 60) -> StoredDataset:
     made = sentences(rows + holdout, seed=7)
     return store_dataset(folder, made[:rows], made[rows:])
 

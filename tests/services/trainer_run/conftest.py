@@ -26,10 +26,13 @@ def run_here() -> Callable[..., RunResult]:
     """The attempt in this process: for what needs neither signals nor exit codes."""
 
     def run(spec: RunSpec, folder: Path) -> RunResult:
+        import torch
+
         from sentops_trainer.engine import attempt
         from sentops_trainer.progress import Progress
         from sentops_trainer.stopping import Stop
 
+        torch.set_num_threads(1)  # idle threads that spin cost more than so small a model gains
         folder.mkdir(parents=True, exist_ok=True)
         return attempt.run(spec, folder, Progress.from_environment(), Stop())
 

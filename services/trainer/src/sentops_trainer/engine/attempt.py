@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 import torch
+from transformers import set_seed
 
 from sentops_core.artifacts import (
     fetch_artifact,
@@ -130,6 +131,7 @@ def _train(
     spec, progress = workshop.spec, workshop.progress
     progress.report(0, force=True, step="loading the base model")
     base = base_models.resolve(spec.base_model_uri)
+    set_seed(settings.seed)  # the fresh head is random, too
     classifier = load_classifier(base, labels=len(spec.labels))
     classifier.to("cuda" if torch.cuda.is_available() else "cpu")
     encoder = Encoder.load(

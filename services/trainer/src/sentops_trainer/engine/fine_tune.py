@@ -25,7 +25,6 @@ from transformers import (
     TrainerControl,
     TrainerState,
     TrainingArguments,
-    set_seed,
 )
 
 from sentops_trainer.engine.averaging import AveragedWeights
@@ -55,7 +54,6 @@ def train_fine_tune(
     bench: Workbench,
 ) -> Trained:
     """Fine-tune in the bench's folder, going on from the last whole checkpoint there."""
-    set_seed(settings.seed)
     parts = _split(rows, settings.seed)
     trainer = _FineTuner(classifier, encoder, parts, settings, bench)
     checkpoint = last_checkpoint(bench.folder)
