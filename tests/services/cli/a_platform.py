@@ -259,6 +259,17 @@ def _add_backoffice(app: FastAPI, platform: Platform) -> None:  # noqa: C901 - a
                 return one | {"report": a_report()}
         raise NotFound(f"There is no dataset version {version!r}.")
 
+    @app.get("/backoffice/api/datasets/{version}/rows")
+    async def rows(version: str, after: str, limit: int) -> Any:
+        start = int(after or "0")
+        numbers = list(range(start, min(start + limit, 1500)))
+        found = [
+            {"text": f"text {number}", "label": "neutral", "split": "train", "source": "upload:a"}
+            | {"annotator": None, "language": "en", "content_hash": str(number)}
+            for number in numbers
+        ]
+        return {"rows": found, "next": str(numbers[-1] + 1) if len(found) == limit else None}
+
     @app.post("/backoffice/api/datasets", status_code=201)
     async def upload(request: Request) -> Any:
         form = await request.form()

@@ -424,6 +424,14 @@ def test_datasets_are_listed_one_per_line_and_shown_with_their_origin(platform: 
     assert sentops(platform, "datasets", "show", "v9").returncode == 1
 
 
+def test_rows_come_page_by_page_until_there_are_enough_or_no_more(platform: Platform) -> None:
+    lines = sentops(platform, "datasets", "rows", "v1", "-n", "1200").stdout.splitlines()
+    assert lines[1] == "neutral\ttrain\tupload:a\t\ttext 0"
+    assert lines[-1].endswith("text 1199")
+    every = sentops(platform, "datasets", "rows", "v1", "-n", "5000", "--json").stdout
+    assert len(json.loads(every)) == 1500
+
+
 def test_help_tells_the_exit_codes(platform: Platform) -> None:
     assert "rejected by the gate" in " ".join(sentops(platform, "--help").stdout.split())
 

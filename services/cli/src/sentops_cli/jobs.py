@@ -16,6 +16,10 @@ from sentops_core.domain.resources import (
 )
 
 _EVERY = 1.0  # seconds
+# What transformers reports too, and nobody at a terminal reads.
+_FOR_MACHINES = frozenset(
+    {"grad_norm", "learning_rate", "current_step", "total_steps", "current_epoch"}
+)
 _PATIENCE = timedelta(seconds=60)  # the trainer may be restarting
 
 
@@ -75,7 +79,11 @@ def measured(job: TrainingJob) -> str:
     progress = job.status.trainer_status
     if progress is None:
         return ""
-    return ", ".join(f"{metric.name} {short(metric.value)}" for metric in progress.metrics)
+    return ", ".join(
+        f"{metric.name} {short(metric.value)}"
+        for metric in progress.metrics
+        if metric.name not in _FOR_MACHINES
+    )
 
 
 def reason(job: TrainingJob) -> str:

@@ -14,6 +14,7 @@ from sentops_cli.services import Services
 
 _PATH = "/backoffice/api/datasets"
 _SHOWN_REFUSALS = 10
+_PAGE = 1000  # rows per request
 
 app = typer.Typer(help="Datasets: versions, upload of files, building from people's corrections.")
 
@@ -61,6 +62,26 @@ def show(
         return
     for line in description(found):
         say(line)
+
+
+@app.command()
+def rows(
+    version: Annotated[str, typer.Argument(help="Such as v1.")],
+    *,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many to print.")] = 20,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the rows of a version: text, label, side of the split, source and who labelled it."""
+    found = ask(home, lambda services: some_rows(services, version, count))
+    if as_json:
+        print_json(found)
+        return
+    headings = ("label", "split", "source", "annotator", "text")
+    print_rows(
+        [heading.capitalize() for heading in headings],
+        [[str(one[heading] or "") for heading in headings] for one in found],
+    )
 
 
 @app.command()
@@ -134,6 +155,22 @@ async def list_versions(services: Services) -> list[dict[str, Any]]:
     answer = await services.backoffice.get(_PATH)
     versions: list[dict[str, Any]] = answer["datasets"]
     return versions
+
+
+async def some_rows(services: Services, version: str, count: int) -> list[dict[str, Any]]:
+    """The first rows by content hash, page by page."""
+    found: list[dict[str, Any]] = []
+    after = ""
+    while len(found) < count:
+        limit = min(count - len(found), _PAGE)
+        page = await services.backoffice.get(
+            f"{_PATH}/{version}/rows", params={"after": after, "limit": limit}
+        )
+        found += page["rows"]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    return found
 
 
 def mapping(pairs: list[str]) -> dict[str, str]:

@@ -108,6 +108,7 @@ def _dataset(found: Facts) -> Node:
         Node(f"{one['rows']} {one['label']} rows in {one['split']} from {one['source']}")
         for one in found["sources"]
     ]
+    node.below.append(Node(f"Each row: sentops datasets rows {dataset['name']}"))
     people = found["labelled_by_people"]
     if people:
         node.below.append(Node("Labelled by people", [Node(_labelled(one)) for one in people]))

@@ -116,7 +116,7 @@ async def answered_file(services: Services, file: Path, column: str | None) -> s
         answer = await services.web.post(
             "/api/predict/csv", files={"file": (file.name, content)}, data=data, timeout=600
         )
-    return str(answer)
+    return str(answer).removeprefix("\ufeff")  # meant for spreadsheets, in the way in a pipe
 
 
 def shortened(text: str) -> str:
