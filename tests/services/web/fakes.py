@@ -92,7 +92,7 @@ class FakeTrainer:
         async def jobs(authorization: Annotated[str, Header()] = "") -> Response:
             if authorization != f"Bearer {self.token}":
                 return JSONResponse({"code": "unauthenticated"}, 401)
-            return JSONResponse({"items": self.jobs})
+            return JSONResponse(self.jobs)
 
         return app
 

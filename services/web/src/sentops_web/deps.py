@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from sentops_web.answering import Answering
 from sentops_web.drain import Drain
@@ -58,7 +58,14 @@ def parts_of(request: Request) -> Parts:
 PartsOf = Annotated[Parts, Depends(parts_of)]
 
 
-def client_of(request: Request, parts: PartsOf) -> Client:
+def client_of(
+    request: Request,
+    parts: PartsOf,
+    x_client_id: Annotated[  # noqa: ARG001 - shown in the documentation; `identify` reads it
+        str | None,
+        Header(description="A secret of your own that names you: history and votes hang on it."),
+    ] = None,
+) -> Client:
     return identify(request, parts.signer)
 
 

@@ -39,13 +39,7 @@ class _Job(BaseModel):
     status: _JobStatus = _JobStatus()
 
 
-class _Jobs(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    items: list[_Job]
-
-
-_LIST: TypeAdapter[_Jobs | list[_Job]] = TypeAdapter(_Jobs | list[_Job])
+_JOBS: TypeAdapter[list[_Job]] = TypeAdapter(list[_Job])
 
 # What is nearest to giving a model is what people want to hear about.
 _TOLD_FIRST = (
@@ -98,10 +92,9 @@ class StatusBoard:
             answer = await self._http.get(
                 self._url, headers={"authorization": f"Bearer {self._token}"}, timeout=2
             )
-            found = _LIST.validate_json(answer.raise_for_status().content)
+            jobs = _JOBS.validate_json(answer.raise_for_status().content)
         except (httpx.HTTPError, ValidationError):
             return None
-        jobs = found.items if isinstance(found, _Jobs) else found
         return most_telling([job.status for job in jobs])
 
 
