@@ -17,8 +17,6 @@ SHORTEST_PASSWORD = 12
 FIRST_ADMIN = "admin"
 
 _HASHER = PasswordHasher()
-# Checked when there is no such account, so that a guess at a name takes as long as a guess at a password.
-_NOBODY = _HASHER.hash("nobody has this password")
 _AT_ONCE = 2  # each check takes 64 MiB
 
 
@@ -27,19 +25,23 @@ class Passwords:
 
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        # Checked when there is no such account, so that guessing a name takes as long as guessing a password.
+        self._nobody = _HASHER.hash("nobody has this password")
 
     async def hash(self, password: str) -> str:
         async with self._turn:
             return await asyncio.to_thread(_HASHER.hash, password)
 
     async def matches(self, password: str, known: str | None) -> bool:
+        """`known` is the stored hash; None is matched by nothing, and takes as long."""
         async with self._turn:
-            return await asyncio.to_thread(_matches, password, known)
+            right = await asyncio.to_thread(_matches, password, known or self._nobody)
+        return right and known is not None
 
 
-def _matches(password: str, known: str | None) -> bool:
+def _matches(password: str, known: str) -> bool:
     try:
-        return _HASHER.verify(known or _NOBODY, password) and known is not None
+        return _HASHER.verify(known, password)
     except (VerificationError, InvalidHashError):
         return False
 
@@ -59,7 +61,8 @@ async def create_user(
 ) -> User:
     """An account that must change its password at the first login. Conflict when the name is taken."""
     check_new_password(name, password)
-    user = await Users(connection).create(name, await Passwords().hash(password), role)
+    password_hash = await asyncio.to_thread(_HASHER.hash, password)
+    user = await Users(connection).create(name, password_hash, role)
     await Audit(connection).record(actor, "user.created", name, {"role": role})
     return user
 
