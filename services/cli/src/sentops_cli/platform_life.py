@@ -64,6 +64,7 @@ async def run_platform(
                 await _first_of(work, stop)
             finally:
                 screen.say("Stopping")
+                screen.training(())
                 await supervisor.stop()
                 screen.say("Stopped: nothing of it runs any more")
 
