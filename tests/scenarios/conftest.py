@@ -1,4 +1,4 @@
-"""The platform of one machine as real processes: PostgreSQL, model server, trainer, web, backoffice."""
+"""The platform of one machine as real processes: PostgreSQL, model server, trainer, web, backoffice, monitor."""
 
 import secrets
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.platform import Platform
-from tests.support.programs import running
+from tests.support.programs import Program, running
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def platform(database_url: str, tmp_path: Path) -> Iterator[Platform]:
     store = f"file://{tmp_path}/store"
     with ExitStack() as stack:
 
-        def program(name: str, **environment: str):  # type: ignore[no-untyped-def]
+        def program(name: str, **environment: str) -> Program:
             prefix = "MODEL" if name == "model_server" else name.upper()
             settings = {f"SENTOPS_{prefix}_{key}": value for key, value in environment.items()}
             return stack.enter_context(running(name, settings, tmp_path))
@@ -49,7 +49,9 @@ def platform(database_url: str, tmp_path: Path) -> Iterator[Platform]:
             STORE_URI=store,
             API_TOKEN=token,
         )
+        monitor = program("monitor", DATABASE_URL=database_url, REFRESH_SECONDS="0.2")
         yield Platform(
+            monitor=monitor,
             model=model,
             trainer=trainer,
             web=web,

@@ -20,6 +20,7 @@ class Platform:
     trainer: Program
     web: Program
     backoffice: Program
+    monitor: Program
     token: str
     folder: Path
     database_url: str

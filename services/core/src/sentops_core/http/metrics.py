@@ -64,11 +64,17 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, remember_status)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = _template(scope)
             self._metrics.requests.labels(scope["method"], route, str(status)).inc()
             self._metrics.duration.labels(scope["method"], route).observe(
                 time.perf_counter() - started
             )
+
+
+def _template(scope: Scope) -> str:
+    """The whole route template; a route inside nested routers knows only its own end of it."""
+    matched = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return str(getattr(matched, "path", "unmatched"))
 
 
 def metrics_router(registry: CollectorRegistry) -> APIRouter:
