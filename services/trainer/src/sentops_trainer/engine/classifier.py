@@ -1,8 +1,17 @@
 """The network: an encoder, mean or first-token pooling, and a linear head; one module for both methods."""
 
+from logging import ERROR
+
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from sentops_trainer.base_models import BaseModel
@@ -72,10 +81,10 @@ class Classifier(nn.Module):
 
 def load_classifier(base: BaseModel, *, labels: int) -> Classifier:
     """A classifier with the base's encoder and a fresh head; BaseModelUnavailable if it is no encoder."""
-    transformers_logging.set_verbosity_error()  # it warns of the pooler that we leave out
+    transformers_logging.set_verbosity(ERROR)  # it warns of the pooler that we leave out
     try:
         config = AutoConfig.from_pretrained(base.folder)
-        if config.is_encoder_decoder or getattr(config, "is_decoder", False):
+        if _generates(config):
             raise BaseModelUnavailable(
                 f"{base.uri} is a {config.model_type} model, which generates text: use an encoder, "
                 "such as named://multilingual-small"
@@ -92,6 +101,14 @@ def load_classifier(base: BaseModel, *, labels: int) -> Classifier:
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # trained for another task, and never read here
     return Classifier(encoder, pooling=base.pooling, hidden=config.hidden_size, labels=labels)
+
+
+def _generates(config: PreTrainedConfig) -> bool:
+    """Whether the model reads from left to right only: of no use for mean pooling, and many times larger."""
+    return bool(config.is_encoder_decoder) or (
+        type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+        and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+    )
 
 
 def _first_line(error: Exception) -> str:
