@@ -185,12 +185,13 @@ def _split_by_review(content: str) -> dict[str, Rows]:
     parts: dict[str, Rows] = {"train": [], "test": []}
     seen: set[str] = set()
     for row in sample.review_snippets(content):
-        if row.text in seen:
+        text = " ".join(row.text.split())
+        if text in seen:
             continue
-        seen.add(row.text)
+        seen.add(text)
         bucket = int(hashlib.sha1(row.group.encode()).hexdigest()[:8], 16) % 100
         if bucket >= 15:
-            parts["test" if bucket < 32 else "train"].append((row.text, row.label))
+            parts["test" if bucket < 32 else "train"].append((text, row.label))
     return parts
 
 
