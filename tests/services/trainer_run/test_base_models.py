@@ -52,6 +52,16 @@ def test_a_plain_folder_is_pooled_by_the_mean_without_a_prefix(tmp_path: Path) -
     assert (base.prefix, base.pooling, base.licence) == ("", "mean", "unknown")
 
 
+def test_a_sentence_transformers_folder_is_pooled_as_it_declares(tmp_path: Path) -> None:
+    folder = a_base(tmp_path / "b")
+    (folder / "1_Pooling").mkdir()
+    declared = folder / "1_Pooling" / "config.json"
+    declared.write_text(json.dumps({"pooling_mode_cls_token": True}))
+    assert base_models.resolve(folder.as_uri()).pooling == "cls"
+    declared.write_text(json.dumps({"pooling_mode_cls_token": False}))
+    assert base_models.resolve(folder.as_uri()).pooling == "mean"
+
+
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [

@@ -84,11 +84,7 @@ def _opened(uri: str, folder: Path) -> BaseModel:
             )
     try:
         config = json.loads((folder / "config.json").read_bytes())
-        about = (
-            About.model_validate_json((folder / _ABOUT).read_bytes())
-            if (folder / _ABOUT).is_file()
-            else About(source=uri)
-        )
+        about = _read_about(folder)
     except (OSError, ValueError, ValidationError) as error:
         raise BaseModelUnavailable(f"{uri} cannot be read: {error}") from error
     if about.pooling not in {"mean", "cls"}:
@@ -104,6 +100,16 @@ def _opened(uri: str, folder: Path) -> BaseModel:
         licence=about.licence,
         source=about.source or uri,
     )
+
+
+def _read_about(folder: Path) -> About:
+    """What base.json says; without one, the pooling that a sentence-transformers folder declares."""
+    if (folder / _ABOUT).is_file():
+        return About.model_validate_json((folder / _ABOUT).read_bytes())
+    declared = folder / "1_Pooling" / "config.json"
+    if declared.is_file() and json.loads(declared.read_bytes()).get("pooling_mode_cls_token"):
+        return About(pooling="cls")
+    return About()
 
 
 def _in_package(place: str) -> Path:
