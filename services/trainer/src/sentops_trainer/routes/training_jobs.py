@@ -41,7 +41,10 @@ async def get_events(
     after: Annotated[int, Query(ge=0, description="Only events after this id.")] = 0,
 ) -> list[Event]:
     await resources.job(name)
-    return [Event.model_validate(event, from_attributes=True) for event in await resources.events(name, after=after)]
+    return [
+        Event.model_validate(event, from_attributes=True)
+        for event in await resources.events(name, after=after)
+    ]
 
 
 @router.get("/{name}/log", summary="The end of the newest attempt's log")
