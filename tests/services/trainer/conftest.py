@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from asgi_lifespan import LifespanManager
 from pydantic import SecretStr
 
 from sentops_core.datasets.building import BuildRequest, build_from_file
-from sentops_core.datasets.language import language_detector
 from sentops_core.datasets.reading import read_file
+from sentops_core.language import language_detector
 from sentops_core.store.pool import Pool
 from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
@@ -70,8 +71,8 @@ def settings(database_url: str, model_url: str, tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture
-async def trainer(settings: Settings, pool: Pool, tmp_path: Path) -> AsyncIterator[Trainer]:
+@asynccontextmanager
+async def a_service(settings: Settings, pool: Pool, folder: Path) -> AsyncIterator[Trainer]:
     app = create_trainer(settings)
     async with (
         LifespanManager(app) as manager,
@@ -81,4 +82,10 @@ async def trainer(settings: Settings, pool: Pool, tmp_path: Path) -> AsyncIterat
             headers={"authorization": f"Bearer {TOKEN}"},
         ) as client,
     ):
-        yield Trainer(client, pool, settings, tmp_path)
+        yield Trainer(client, pool, settings, folder)
+
+
+@pytest.fixture
+async def trainer(settings: Settings, pool: Pool, tmp_path: Path) -> AsyncIterator[Trainer]:
+    async with a_service(settings, pool, tmp_path) as service:
+        yield service

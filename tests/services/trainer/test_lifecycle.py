@@ -2,17 +2,13 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 
-from sentops_trainer.app import create_trainer
-from tests.services.trainer.conftest import TOKEN, Trainer
+from tests.services.trainer.conftest import Trainer, a_service
 from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.pg, pytest.mark.torch]
@@ -111,24 +107,11 @@ async def test_a_suspended_job_stops_and_a_resumed_one_goes_on(
 async def test_a_restarted_service_finds_its_run_again(
     settings: Any, pool: Any, tmp_path: Path, tiny_base: Path
 ) -> None:
-    @asynccontextmanager
-    async def a_service() -> AsyncIterator[Trainer]:
-        app = create_trainer(settings)
-        async with (
-            LifespanManager(app) as manager,
-            httpx.AsyncClient(
-                transport=httpx.ASGITransport(manager.app),
-                base_url="http://trainer",
-                headers={"authorization": f"Bearer {TOKEN}"},
-            ) as client,
-        ):
-            yield Trainer(client, pool, settings, tmp_path)
-
-    async with a_service() as service:
+    async with a_service(settings, pool, tmp_path) as service:
         await service.dataset()
         name = await train(service, tiny_base, method="FineTune", hyperparameters={"epochs": 6})
         first = await job_in(service, name, "Running")
-    async with a_service() as service:
+    async with a_service(settings, pool, tmp_path) as service:
         job = await job_in(service, name, "Succeeded")
         assert job["status"]["attempt"] == 1, "no second run was started"
         assert job["status"]["jobName"] == first["status"]["jobName"]

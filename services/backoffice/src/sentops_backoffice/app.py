@@ -26,9 +26,9 @@ from sentops_backoffice.routes import (
 )
 from sentops_backoffice.settings import Settings
 from sentops_backoffice.trainer import Trainer
-from sentops_core.datasets.language import language_detector
 from sentops_core.http import create_app
 from sentops_core.http.app import new_registry
+from sentops_core.language import language_detector
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import open_pool, transaction
 

@@ -12,7 +12,7 @@ from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
 from sentops_backoffice.settings import Settings
 from sentops_backoffice.trainer import Trainer
-from sentops_core.datasets.language import DetectLanguage
+from sentops_core.language import DetectLanguage
 from sentops_core.store.pool import Connection as StoreConnection
 from sentops_core.store.pool import Pool, transaction
 

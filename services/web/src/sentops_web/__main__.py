@@ -4,9 +4,8 @@ import sqlite3
 import sys
 from contextlib import closing
 
-from pydantic import ValidationError
-
 from sentops_core.http import serve
+from sentops_core.settings import read_settings
 from sentops_core.telemetry import configure_logging
 from sentops_web.app import create_web
 from sentops_web.settings import Settings
@@ -14,10 +13,7 @@ from sentops_web.spool import Spool, SpoolInUse
 
 
 def main() -> None:
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        sys.exit(_missing(error))
+    settings = read_settings(Settings)
     configure_logging("web", settings.log_level)
     try:
         spool = Spool.open(
@@ -29,12 +25,6 @@ def main() -> None:
         sys.exit(f"Web cannot start: {error}")
     with closing(spool):
         serve(create_web(settings, spool), settings, port_setting="SENTOPS_WEB_PORT")
-
-
-def _missing(error: ValidationError) -> str:
-    """One line per setting that is absent or wrong; never its value, which may be a secret."""
-    lines = [f"SENTOPS_WEB_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
-    return "Web cannot start; set these in the environment:\n  " + "\n  ".join(lines)
 
 
 if __name__ == "__main__":

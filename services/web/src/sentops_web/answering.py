@@ -11,8 +11,8 @@ import structlog
 from sentops_core.domain.errors import InvalidInput, PlatformError, TooLarge
 from sentops_core.domain.resources import Variant
 from sentops_core.domain.text import content_hash, normalise
+from sentops_core.language import DetectLanguage
 from sentops_core.store.predictions import PredictionRow, moment_of
-from sentops_web.language import Detect
 from sentops_web.metrics import WebMetrics
 from sentops_web.model_client import ModelAnswer, ModelClient
 from sentops_web.records import prediction_record
@@ -61,7 +61,7 @@ class Answering:
         routing: RoutingClient,
         model: ModelClient,
         spool: Spool,
-        detect: Detect,
+        detect: DetectLanguage,
         metrics: WebMetrics,
         limits: Limits,
     ) -> None:

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 from sentops_core.http import create_app
 from sentops_core.http.app import new_registry
 from sentops_core.http.health import Degraded
+from sentops_core.language import language_detector
 from sentops_core.store.pool import open_pool
 from sentops_web.answering import Answering, Limits
 from sentops_web.deps import Parts, parts_of
 from sentops_web.drain import Drain
 from sentops_web.guard import Guard
-from sentops_web.language import language_detector
 from sentops_web.lookup import Lookup
 from sentops_web.metrics import WebMetrics
 from sentops_web.model_client import ModelClient

@@ -12,13 +12,13 @@ import structlog
 
 from sentops_core.artifacts import put_folder
 from sentops_core.datasets.draft import Candidate, Draft, Member, draft_version
-from sentops_core.datasets.language import DetectLanguage
 from sentops_core.datasets.materialise import DatasetCard, address_of, write_folder
 from sentops_core.datasets.reading import Reading
 from sentops_core.datasets.report import BuildReport, ReadReport, Refusal, Refusals, RefusedRow
 from sentops_core.datasets.split import Split
 from sentops_core.datasets.votes import decide_votes
 from sentops_core.domain.errors import Conflict, InvalidInput
+from sentops_core.language import DetectLanguage
 from sentops_core.store.audit import Audit
 from sentops_core.store.datasets import (
     DatasetRow,

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sentops_core.datasets.language import DetectLanguage
 from sentops_core.datasets.near_duplicates import NearDuplicateIndex
 from sentops_core.datasets.report import Refusal, RefusedRow
 from sentops_core.datasets.split import Split, side_of
@@ -14,6 +13,7 @@ from sentops_core.domain.base import Digest
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.resources import DEFAULT_LABELS
 from sentops_core.domain.text import content_hash
+from sentops_core.language import DetectLanguage
 
 FEEDBACK = "feedback"
 # As the run demands them: its validation part needs some rows of each label.

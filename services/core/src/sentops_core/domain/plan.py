@@ -1,10 +1,11 @@
 """TrainingJob: from what is wanted and what is seen, the next status and the actions that lead there."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self, TypeAlias
 
-from sentops_core.domain.conditions import ConditionStatus, is_true, set_condition
+from sentops_core.domain.conditions import ConditionStatus, is_true
+from sentops_core.domain.drafting import StatusDraft
 from sentops_core.domain.promotion import judge
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
@@ -87,27 +88,7 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
-class _Draft:
-    """A status being written: every change returns a new one."""
-
-    status: TrainingJobStatus
-    now: datetime
-
-    def to(self, phase: TrainingJobPhase, **fields: object) -> Self:
-        return replace(self, status=self.status.model_copy(update={"phase": phase, **fields}))
-
-    def condition(self, kind: str, state: ConditionStatus, reason: Reason, message: str) -> Self:
-        conditions = set_condition(
-            self.status.conditions,
-            kind,
-            state,
-            reason,
-            message,
-            now=self.now,
-            observed_generation=self.status.observed_generation,
-        )
-        return replace(self, status=self.status.model_copy(update={"conditions": conditions}))
-
+class _Draft(StatusDraft[TrainingJobStatus]):
     def failed(self, reason: Reason, message: str) -> Self:
         return self.to(TrainingJobPhase.FAILED, completion_time=self.now).condition(
             "Failed", TRUE, reason, message

@@ -1,12 +1,13 @@
 """ModelVersion: verify, shadow, canary, live; and back to the previous champion when it does not hold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
-from sentops_core.domain.conditions import ConditionStatus, is_true, set_condition
+from sentops_core.domain.conditions import ConditionStatus, is_true
+from sentops_core.domain.drafting import StatusDraft
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     AnalysisResult,
@@ -113,27 +114,8 @@ class VersionPlan:
 
 
 @dataclass(frozen=True)
-class _Draft:
-    """A status being written: every change returns a new one."""
-
-    status: ModelVersionStatus
+class _Draft(StatusDraft[ModelVersionStatus]):
     before: ModelVersionStatus
-    now: datetime
-
-    def to(self, phase: Phase, **fields: object) -> Self:
-        return replace(self, status=self.status.model_copy(update={"phase": phase, **fields}))
-
-    def condition(self, kind: str, state: ConditionStatus, reason: Reason, message: str) -> Self:
-        conditions = set_condition(
-            self.status.conditions,
-            kind,
-            state,
-            reason,
-            message,
-            now=self.now,
-            observed_generation=self.status.observed_generation,
-        )
-        return replace(self, status=self.status.model_copy(update={"conditions": conditions}))
 
     def plan(self, *actions: VersionAction) -> VersionPlan:
         moved = self.status.phase is not self.before.phase
@@ -193,14 +175,14 @@ def rolled_back(
 ) -> ModelVersionStatus:
     """The status of a champion that is being replaced by its predecessor; the spec is never edited."""
     keeps_quarantine = champion.phase is Phase.QUARANTINED
-    draft = _Draft(champion, champion, now).condition("Ready", FALSE, reason, message)
+    draft = _Draft(champion, now, before=champion).condition("Ready", FALSE, reason, message)
     phase = Phase.QUARANTINED if keeps_quarantine else Phase.ROLLED_BACK
     return draft.to(phase, completion_status=CompletionStatus.ROLLED_BACK).plan().status
 
 
 def recalled(previous: ModelVersionStatus, message: str, *, now: datetime) -> ModelVersionStatus:
     """The status of a version that is to serve again: it is verified and switched to like any other."""
-    draft = _Draft(previous, previous, now).to(Phase.PENDING, completion_status=None)
+    draft = _Draft(previous, now, before=previous).to(Phase.PENDING, completion_status=None)
     return draft.condition("Ready", UNKNOWN, Reason.LOADING, message).plan().status
 
 
@@ -212,7 +194,7 @@ def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> V
     """The next step for one version; calling it again with nothing changed changes nothing."""
     changed = version.metadata.generation > version.status.observed_generation
     seen_generation = {"observed_generation": version.metadata.generation}
-    draft = _Draft(version.status.model_copy(update=seen_generation), version.status, now)
+    draft = _Draft(version.status.model_copy(update=seen_generation), now, before=version.status)
     match version.status.phase:
         case (
             Phase.QUARANTINED
