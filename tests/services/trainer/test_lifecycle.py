@@ -65,6 +65,7 @@ async def test_a_job_ends_as_a_version_that_serves(trainer: Trainer, tiny_base: 
             f"{trainer.settings.model_url}/predict", json={"text": "il prodotto era bello ottimo"}
         )
     assert answer.json()["model_version"] == "sentiment-v1"
+    assert (trainer.settings.runs_dir / name).is_dir(), "its time to live is a day"
     reasons = [
         event["reason"]
         for event in (await trainer.client.get(f"/training-jobs/{name}/events")).json()
@@ -197,6 +198,22 @@ async def test_a_damaged_artefact_never_serves_and_the_champion_goes_on(
     assert refused.status_code == 409
     assert "quarantined" in refused.text
     await version_in(trainer, "sentiment-v1", "Live")
+
+
+async def test_what_a_run_left_goes_after_its_time_to_live_and_the_version_stays(
+    trainer: Trainer, tiny_base: Path
+) -> None:
+    await trainer.dataset()
+    first = await train(trainer, tiny_base, method="Linear")
+    job = await job_in(trainer, first, "Succeeded")
+    short_lived = {**job["spec"], "ttlSecondsAfterFinished": 0}
+    manifest = {"metadata": {"name": "short-lived"}, "spec": short_lived}
+    assert (await trainer.client.post("/train", json=manifest)).status_code == 202
+    await job_in(trainer, "short-lived", "Succeeded", "Rejected")
+    await eventually(lambda: not (trainer.settings.runs_dir / "short-lived").exists())
+    assert (trainer.settings.runs_dir / first).is_dir()
+    assert (await trainer.client.get("/model-versions/sentiment-v2")).status_code == 200
+    assert (await trainer.client.get("/training-jobs/short-lived")).status_code == 200
 
 
 async def test_only_one_run_computes_at_a_time(trainer: Trainer, tiny_base: Path) -> None:

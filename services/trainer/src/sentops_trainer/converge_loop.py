@@ -49,7 +49,7 @@ class ConvergeLoop:
 
     async def round(self) -> None:
         """Every resource once, each on its own: one that fails does not hold up the others."""
-        for name in await self._substrate.open_training_jobs():
+        for name in await self._substrate.training_jobs_to_converge(datetime.now(UTC)):
             await self._guard("TrainingJob", name, partial(self._job_step, name))
         for name in [
             version.metadata.name

@@ -314,7 +314,7 @@ def _clean_up_when_due(
     job: TrainingJob, seen: TrainingObservation, now: datetime
 ) -> tuple[TrainingAction, ...]:
     ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
-    if seen.run is None or ttl is None or ended is None:
+    if seen.run is None or ended is None:
         # A run that outlives its job (cancelled while it was starting) is still stopped.
         return _stop_if_active(seen.run)
     due = now - ended >= timedelta(seconds=ttl)

@@ -209,7 +209,11 @@ class TrainingJobSpec(Document):
     suspend: bool = False
     backoff_limit: int = Field(default=2, ge=0, le=20)
     active_deadline_seconds: int | None = Field(default=None, ge=1)
-    ttl_seconds_after_finished: int | None = Field(default=None, ge=0)
+    ttl_seconds_after_finished: int = Field(
+        default=86_400,
+        ge=0,
+        description="Then the run's leftovers go; job, version and artefact stay.",
+    )
 
     @model_validator(mode="after")
     def _must_pass_labels_exist(self) -> "TrainingJobSpec":

@@ -1,6 +1,6 @@
 """Training jobs and their events, as the documents that the API and Kubernetes show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,6 +59,17 @@ SELECT name, spec, status, metadata, dataset_version, cancel_requested, created_
  WHERE phase NOT IN ('Succeeded', 'Rejected', 'Failed')
  ORDER BY created_at, name
 """
+# Of those whose leftovers are still there ($1).
+_EXPIRED = """
+SELECT name
+  FROM training_jobs
+ WHERE name = ANY ($1::text[])
+   AND phase IN ('Succeeded', 'Rejected', 'Failed')
+   AND (status ->> 'completionTime')::timestamptz
+       + make_interval(secs => (spec ->> 'ttlSecondsAfterFinished')::double precision) <= $2
+ ORDER BY name
+"""
+
 _SAVE_STATUS = """
 UPDATE training_jobs
    SET status = $2, phase = $3, updated_at = clock_timestamp()
@@ -137,6 +148,11 @@ class TrainingJobs:
     async def list_open(self) -> list[TrainingJobRow]:
         """Jobs that are not finished, in the order they were asked for."""
         return [_to_row(row) for row in await self._connection.fetch(_OPEN)]
+
+    async def expired(self, names: Sequence[str], now: datetime) -> list[str]:
+        """Which of these jobs finished longer ago than their ttlSecondsAfterFinished."""
+        rows = await self._connection.fetch(_EXPIRED, names, now)
+        return [row["name"] for row in rows]
 
     async def save_status(
         self, name: str, status: TrainingJobStatus, *, seen: datetime | None = None

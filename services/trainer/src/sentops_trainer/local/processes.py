@@ -109,6 +109,8 @@ class Processes:
         self._progress_url = progress_url
         self._threads = threads
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        # Jobs whose newest attempt was seen to have ended: years of them need not be looked at again.
+        self._ended: set[str] = set()
 
     def folder(self, job_name: str) -> RunFolder:
         return RunFolder(self._runs_dir / job_name)
@@ -129,6 +131,7 @@ class Processes:
             ) from error
 
     def _start(self, folder: RunFolder, spec: RunSpec) -> None:
+        self._ended.discard(spec.training_job)
         folder.path.mkdir(parents=True, exist_ok=True)
         if not folder.token_file.exists():
             _write(folder.token_file, secrets.token_urlsafe(32))
@@ -199,11 +202,20 @@ class Processes:
 
     def active_jobs(self) -> set[str]:
         """Names of the jobs with a run that computes now."""
+        active = set()
+        for name in set(self.known_jobs()) - self._ended:
+            run = self.observe(name)
+            if run is not None and run.state is RunState.RUNNING:
+                active.add(name)
+            elif run is not None:
+                self._ended.add(name)
+        return active
+
+    def known_jobs(self) -> list[str]:
+        """Names of the jobs that left something on disk."""
         if not self._runs_dir.is_dir():
-            return set()
-        names = (entry.name for entry in self._runs_dir.iterdir() if entry.is_dir())
-        runs = ((name, self.observe(name)) for name in names)
-        return {name for name, run in runs if run is not None and run.state is RunState.RUNNING}
+            return []
+        return [entry.name for entry in os.scandir(self._runs_dir) if entry.is_dir()]
 
     def stop(self, job_name: str, attempt: int) -> None:
         """Ask the attempt to write a checkpoint and end; ended already is success."""

@@ -75,6 +75,9 @@ class Resources:
     async def open_jobs(self) -> list[TrainingJob]:
         return [row.job for row in await self._jobs.list_open()]
 
+    async def expired_jobs(self, names: Sequence[str], now: datetime) -> list[TrainingJob]:
+        return [await self.job(name) for name in await self._jobs.expired(names, now)]
+
     async def job(self, name: str) -> TrainingJob:
         return (await self._jobs.get(name)).job
 

@@ -234,9 +234,15 @@ class LocalSubstrate:
 
     # What the loop walks over
 
-    async def open_training_jobs(self) -> list[str]:
+    async def training_jobs_to_converge(self, now: datetime) -> list[str]:
+        """Open jobs in the order they were asked for, then those whose leftovers are due to go."""
+        # Also sees to it that a run which was told to end does end, even when no job is open.
+        self._processes.active_jobs()
         async with self._pool.acquire() as connection:
-            return [job.metadata.name for job in await Resources(connection).open_jobs()]
+            resources = Resources(connection)
+            jobs = await resources.open_jobs()
+            jobs += await resources.expired_jobs(self._processes.known_jobs(), now)
+        return [job.metadata.name for job in jobs]
 
     async def training_job(self, name: str) -> TrainingJob:
         async with self._pool.acquire() as connection:
