@@ -224,3 +224,28 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write(data)
         await writer.drain()
     writer.close()
+
+
+async def test_an_address_of_the_database_that_cannot_be_tried_costs_no_row(
+    start_web: StartWeb,
+) -> None:
+    # No host has such a name; Python refuses to look it up with a ValueError.
+    async with start_web(database_url="postgresql://somebody@wrong..name/prediction") as web:
+        await web.predict("great")
+        await eventually(lambda: web.parts.drain.trouble)
+        assert web.parts.spool.state().rows == 1
+        assert web.value("sentops_web_database_refused_rows_total") == 0
+
+
+async def test_a_database_that_refuses_us_costs_no_row_and_no_page(
+    start_web: StartWeb, database_url: str
+) -> None:
+    name = urlsplit(database_url).path + "-which-nobody-made"
+    async with start_web(database_url=urlsplit(database_url)._replace(path=name).geturl()) as web:
+        answer = await web.predict("great")
+        await eventually(lambda: web.parts.drain.trouble)
+        assert web.parts.spool.state().rows == 1
+        assert (await web.client.get("/")).status_code == 200
+        found = await web.client.get(f"/api/predictions/{answer['prediction_id']}")
+        assert (found.status_code, found.json()["text"]) == (200, "great")
+        assert not (await web.client.get("/api/history")).json()["complete"]

@@ -22,7 +22,8 @@ _BATCH = 1000
 _GATHER = timedelta(milliseconds=200)  # lets rows come together; nobody waits for them
 _LOOK_AGAIN = timedelta(seconds=1)
 _LONGEST_PAUSE = 15.0
-# The database says that it will never take this row, whatever we wait.
+# What a row that the database will never take, whatever we wait, looks like. Only while it is written: to connect
+# can raise some of these too (a wrong host name is a ValueError), and that is no fault of the rows.
 _HOPELESS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -31,6 +32,10 @@ _HOPELESS = (
     TypeError,
     OverflowError,
 )
+
+
+class _Hopeless(Exception):
+    """Some of these rows will never be taken; the cause says why."""
 
 
 class Drain:
@@ -71,9 +76,9 @@ class Drain:
         """All of them in one transaction; when one is hopeless, halve until it stands alone."""
         try:
             await self._write(entries)
-        except _HOPELESS as error:
+        except _Hopeless as error:
             if len(entries) == 1:
-                await self._set_aside(entries[0], error)
+                await self._set_aside(entries[0], error.__cause__)
                 return
             middle = len(entries) // 2
             await self._move(entries[:middle])
@@ -81,15 +86,18 @@ class Drain:
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         records = [entry.record for entry in entries]
-        predictions = [prediction_of(one) for one in records if one.kind == "prediction"]
-        votes = [vote_of(one) for one in records if one.kind == "vote"]
         async with transaction(self._pool) as connection:
-            await Predictions(connection).copy_in(predictions)
-            await Feedback(connection).upsert_many(votes)
+            try:
+                predictions = [prediction_of(one) for one in records if one.kind == "prediction"]
+                votes = [vote_of(one) for one in records if one.kind == "vote"]
+                await Predictions(connection).copy_in(predictions)
+                await Feedback(connection).upsert_many(votes)
+            except _HOPELESS as error:
+                raise _Hopeless from error
         self._metrics.database_rows.labels("prediction").inc(len(predictions))
         self._metrics.database_rows.labels("vote").inc(len(votes))
 
-    async def _set_aside(self, entry: Entry, error: Exception) -> None:
+    async def _set_aside(self, entry: Entry, error: BaseException | None) -> None:
         reason = type(error).__name__  # its message can quote the text
         await self._spool.set_aside(entry.seq, reason)
         self._metrics.database_refused_rows.inc()

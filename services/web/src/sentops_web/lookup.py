@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sentops_core.domain.errors import Unavailable
+from sentops_core.domain.errors import PlatformError, Unavailable
 from sentops_core.store.feedback import Feedback, FeedbackRow
 from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.predictions import PredictionRow, Predictions, moment_of
@@ -46,7 +46,7 @@ class Lookup:
             return Found(rows[0], votes[prediction])
         try:
             stored, stored_votes = await self._from_database(prediction, client)
-        except Unavailable:
+        except PlatformError:
             if not rows:
                 raise
             stored, stored_votes = None, {}
@@ -64,7 +64,7 @@ class Lookup:
                 stored = await Predictions(connection).recent(client, limit=limit)
                 rows |= {row.id: row for row in stored}
                 votes = await Feedback(connection).of_client(client, list(rows)) | votes
-        except (Unavailable, TimeoutError):
+        except (PlatformError, TimeoutError):  # away, or it refuses us: the page works all the same
             complete = False
         newest = sorted(rows.values(), key=lambda row: row.id, reverse=True)[:limit]
         return HistoryPage(tuple(Found(row, votes.get(row.id)) for row in newest), complete)
