@@ -146,3 +146,12 @@ def test_an_unwritable_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         Spool.open(blocked / "spool", max_rows=1, max_bytes=1)
     assert list(tmp_path.iterdir()) == [blocked]
+
+
+async def test_a_record_that_cannot_be_written_fails_alone(spool: Spool) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(UnicodeEncodeError):
+            await spool.append([a_record(1, client="\ud800")])
+        await spool.append([a_record(2)])
+    assert [entry.record.key.int for entry in await spool.oldest(10)] == [2]
+    assert (spool.state().rows, spool.state().bytes) == (1, 10)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -153,9 +154,11 @@ class Spool:
         rows = [(now, one.kind, one.key.bytes, one.client, one.body) for one in records]
         try:
             await self._submit(lambda connection: _insert(connection, rows))
-        except sqlite3.Error as error:
+        except Exception as error:
             self._rows -= len(records)
             self._bytes -= size
+            if not isinstance(error, sqlite3.Error):
+                raise
             raise SpoolFull(
                 "Answers cannot be recorded just now because the disk does not take them; "
                 "try again in a few seconds."
@@ -259,20 +262,22 @@ def _insert(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) 
     connection.executemany(_INSERT, rows)
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> sqlite3.Error | None:
+def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> Exception | None:
+    """Whatever goes wrong is for those who asked: the thread must live, or all others would wait for ever."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in jobs:
             job.change(connection)
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    except Exception as error:  # noqa: BLE001
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         return error
     return None
 
 
-def _tell(jobs: list[_Job], error: sqlite3.Error | None) -> None:
+def _tell(jobs: list[_Job], error: Exception | None) -> None:
     def settle() -> None:
         for job in jobs:
             if job.done.done():
