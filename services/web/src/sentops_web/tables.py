@@ -33,6 +33,7 @@ _TEXT_COLUMNS = (
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS = ",;\t|"
 _LONGEST_CELL = 1_000_000
+_ENOUGH_TO_TELL = 10_000  # characters of the first line, far below the csv module's own limit
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def decode(content: bytes) -> str:
 
 def _delimiter(text: str) -> str:
     """The delimiter that splits the first line into most cells."""
-    first = next(line for line in text.splitlines() if line.strip())
+    first = next(line for line in text.splitlines() if line.strip())[:_ENOUGH_TO_TELL]
     return max(_DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one))))
 
 
