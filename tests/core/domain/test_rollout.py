@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentops_core.domain.conditions import is_true
+from sentops_core.domain.conditions import find_condition, is_true
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     AnalysisResult,
@@ -28,10 +28,12 @@ from sentops_core.domain.rollout import (
     SlotState,
     SwitchChampion,
     VersionPlan,
+    hurried,
     plan,
     recalled,
     rollback_target,
     rolled_back,
+    settled,
 )
 from tests.support.builders import NOW, a_digest, a_model_version
 
@@ -240,6 +242,79 @@ def test_a_rollback_recalls_the_last_good_version_without_a_canary() -> None:
         "its spec still says Champion; that is not enough"
     )
     assert rollback_target([first, second], first.metadata.name) is None
+
+
+def test_a_version_that_waits_for_a_word_is_not_looked_at_again() -> None:
+    world, _ = a_live_world()
+    fresh = a_model_version(2)
+    assert not settled(fresh)
+    waiting = world.settle(fresh)
+    assert settled(waiting)
+    spec = waiting.spec.model_copy(update={"approval": Approval(approved=True, by="ada")})
+    assert not settled(waiting.model_copy(update={"spec": spec}))
+
+
+def test_what_is_still_routed_to_is_served_though_its_predecessor_cannot_come_back() -> None:
+    world, first = a_live_world()
+    second = world.settle(a_model_version(2, desired_state=DesiredState.CHAMPION))
+    first = world.settle(first)
+    status = rolled_back(second.status, "worse", reason=Reason.ROLLED_BACK, now=NOW)
+    second = second.model_copy(update={"status": status})
+    first = first.model_copy(update={"status": recalled(first.status, "recalled", now=NOW)})
+    world.bad.add(first.spec.artifact.digest)
+    assert world.settle(first).status.phase is Phase.QUARANTINED
+    assert world.seen.champion_name == "sentiment-v2"
+    world.seen = replace(world.seen, champion=Slot())  # the model server was restarted
+    second = world.settle(second)
+    assert world.seen.champion.serves(second.spec.artifact.digest)
+    assert second.status.phase is Phase.ROLLED_BACK
+
+
+def test_a_champion_that_could_not_be_loaded_is_not_tried_for_ever() -> None:
+    world, champion = a_live_world()
+    digest = champion.spec.artifact.digest
+    world.bad.add(digest)
+    world.seen = replace(world.seen, champion=Slot())
+    champion = world.settle(champion)
+    assert champion.status.phase is Phase.QUARANTINED
+    assert after(champion, world.seen)[1].actions == ()
+
+
+def test_a_version_that_was_switched_to_is_live_whatever_its_canary_says_now() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(onInconclusive="Promote"), steps=3)
+    world.seen = replace(
+        world.seen, analysis=AnalysisResult(verdict=Verdict.INCONCLUSIVE, reason="no votes")
+    )
+    version, _ = after(version, world.seen, 40)
+    version, step = after(version, world.seen, 140)
+    assert step.actions == (SwitchChampion(),)
+    world.carry_out(version, step)
+    version, step = after(version, world.seen, 141)
+    assert (version.status.phase, step.actions) == (Phase.LIVE, ()), "nothing is loaded again"
+
+
+def test_a_person_can_end_a_canary_on_hold_by_promoting_it() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(steps=[{"setWeight": 10}, {"analysis": True}]), steps=3)
+    version, _ = after(version, world.seen, 200)
+    assert version.status.phase is Phase.PAUSED
+    status = hurried(version, "Promoted by ada.", now=NOW)
+    version = world.settle(version.model_copy(update={"status": status}), start=201)
+    assert version.status.phase is Phase.LIVE
+    healthy = find_condition(version.status.conditions, "CanaryHealthy")
+    assert healthy is not None
+    assert healthy.message == "Promoted by ada.", "nobody claims that its steps were passed"
+
+
+def test_a_person_can_end_a_canary_on_hold_by_archiving_it() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(steps=[{"setWeight": 10}, {"analysis": True}]), steps=3)
+    version, _ = after(version, world.seen, 200)
+    spec = version.spec.model_copy(update={"desired_state": DesiredState.ARCHIVED})
+    version, step = after(version.model_copy(update={"spec": spec}), world.seen, 201)
+    assert step.actions == (DropCandidate(),)
+    assert world.settle(version).status.phase is Phase.ARCHIVED
 
 
 slots = st.sampled_from(

@@ -148,10 +148,15 @@ def in_flight(version: ModelVersion) -> bool:
 
 
 def settled(version: ModelVersion) -> bool:
-    """Nothing to do until somebody changes the spec."""
+    """Nothing to do until somebody changes the spec; whoever is routed to is never settled."""
     resting = {Phase.ROLLED_BACK, Phase.QUARANTINED, Phase.ARCHIVED}
+    waits = (
+        version.status.phase is Phase.PENDING
+        and version.spec.desired_state is DesiredState.CANDIDATE
+        and not is_wanted(version)
+    )
     unchanged = version.status.observed_generation >= version.metadata.generation
-    return version.status.phase in resting and unchanged
+    return unchanged and (waits or version.status.phase in resting)
 
 
 def rollback_target(versions: Sequence[ModelVersion], champion_name: str) -> ModelVersion | None:
@@ -174,9 +179,8 @@ def rolled_back(
     champion: ModelVersionStatus, message: str, *, reason: Reason, now: datetime
 ) -> ModelVersionStatus:
     """The status of a champion that is being replaced by its predecessor; the spec is never edited."""
-    keeps_quarantine = champion.phase is Phase.QUARANTINED
     draft = _Draft(champion, now, before=champion).condition("Ready", FALSE, reason, message)
-    phase = Phase.QUARANTINED if keeps_quarantine else Phase.ROLLED_BACK
+    phase = Phase.QUARANTINED if reason is Reason.ARTIFACT_INVALID else Phase.ROLLED_BACK
     return draft.to(phase, completion_status=CompletionStatus.ROLLED_BACK).plan().status
 
 
@@ -184,6 +188,14 @@ def recalled(previous: ModelVersionStatus, message: str, *, now: datetime) -> Mo
     """The status of a version that is to serve again: it is verified and switched to like any other."""
     draft = _Draft(previous, now, before=previous).to(Phase.PENDING, completion_status=None)
     return draft.condition("Ready", UNKNOWN, Reason.LOADING, message).plan().status
+
+
+def hurried(version: ModelVersion, message: str, *, now: datetime) -> ModelVersionStatus:
+    """The status of a canary, a shadow or a hold that a person ends: the steps that remain are passed over."""
+    past_the_last = len(version.spec.rollout.steps)
+    draft = _Draft(version.status, now, before=version.status)
+    draft = draft.to(Phase.CANARY, current_step_index=past_the_last)
+    return draft.condition("CanaryHealthy", UNKNOWN, Reason.PROMOTED, message).plan().status
 
 
 def _since(version: ModelVersion) -> datetime:
@@ -196,18 +208,18 @@ def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> V
     seen_generation = {"observed_generation": version.metadata.generation}
     draft = _Draft(version.status.model_copy(update=seen_generation), now, before=version.status)
     match version.status.phase:
-        case (
-            Phase.QUARANTINED
-        ):  # sticky until a person clears it: the same digest is not tried again
-            return draft.plan()
+        case Phase.QUARANTINED:  # sticky until a person clears it: it is not rolled out again
+            return _rest(version, draft, seen)
         case Phase.ROLLED_BACK | Phase.ARCHIVED:
             if changed and is_wanted(version):
                 return _begin(version, draft, seen)
-            return draft.plan()
+            return _rest(version, draft, seen)
         case Phase.PENDING:
             return _begin(version, draft, seen)
         case Phase.VERIFYING:
             return _verify(version, draft, seen)
+        case Phase.SHADOW | Phase.CANARY | Phase.PAUSED if _routed(version, seen):
+            return _promote(version, draft, seen)  # switched already: no step counts any more
         case Phase.SHADOW:
             return _shadow(version, draft, seen)
         case Phase.CANARY | Phase.PAUSED:
@@ -216,23 +228,34 @@ def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> V
             return _live(version, draft, seen)
 
 
+def _routed(version: ModelVersion, seen: ServingObservation) -> bool:
+    return seen.champion_name == version.metadata.name
+
+
+def _rest(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+    """Nothing to do; but what everybody is still routed to is served until another version takes over."""
+    digest = version.spec.artifact.digest
+    held = seen.champion.serves(digest) or seen.champion.refuses(digest)
+    if _routed(version, seen) and seen.reachable and not held:
+        return draft.plan(ReloadChampion())
+    return draft.plan()
+
+
 def _begin(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
     if version.spec.desired_state is DesiredState.ARCHIVED:
-        return draft.to(Phase.ARCHIVED).plan()
+        return _rest(version, draft.to(Phase.ARCHIVED), seen)
     if not is_wanted(version):
         message = "A candidate; promote or approve it to roll it out."
-        return (
-            draft.to(Phase.PENDING)
-            .condition("Promoted", UNKNOWN, Reason.AWAITING_APPROVAL, message)
-            .plan()
+        waiting = draft.to(Phase.PENDING).condition(
+            "Promoted", UNKNOWN, Reason.AWAITING_APPROVAL, message
         )
+        return _rest(version, waiting, seen)
     if not seen.turn:
         message = "Another version is being rolled out."
-        return (
-            draft.to(Phase.PENDING)
-            .condition("Loaded", UNKNOWN, Reason.WAITING_FOR_CAPACITY, message)
-            .plan()
+        waiting = draft.to(Phase.PENDING).condition(
+            "Loaded", UNKNOWN, Reason.WAITING_FOR_CAPACITY, message
         )
+        return _rest(version, waiting, seen)
     return (
         draft.to(
             Phase.VERIFYING, current_step_index=0, step_started_at=None, completion_status=None
@@ -246,7 +269,7 @@ def _begin(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> Ve
 
 def _verify(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
     digest = version.spec.artifact.digest
-    if not is_wanted(version):
+    if not is_wanted(version) and not _routed(version, seen):
         return _withdraw(draft)
     if seen.candidate.refuses(digest):
         return draft.condition(
@@ -276,7 +299,7 @@ def _after_verification(
     rollout = version.spec.rollout
     # A version that was champion before is known: going back to it must not wait for a canary.
     known = is_true(draft.status.conditions, "Promoted")
-    if seen.champion_name is None or known or seen.champion_name == version.metadata.name:
+    if seen.champion_name is None or known or _routed(version, seen):
         return _promote(version, draft, seen)
     if rollout.shadow_seconds:
         message = f"Answers in silence for {rollout.shadow_seconds} s."
@@ -321,7 +344,9 @@ def _canary(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> V
             return _hold(version, draft, seen, step, weight)
         index = draft.status.current_step_index + 1
         draft = draft.to(Phase.CANARY, current_step_index=index, step_started_at=draft.now)
-    draft = draft.condition("CanaryHealthy", TRUE, Reason.CANARY_HEALTHY, "Every step was passed.")
+        if index == len(steps):
+            message = "Every step was passed."
+            draft = draft.condition("CanaryHealthy", TRUE, Reason.CANARY_HEALTHY, message)
     return _promote(version, draft, seen)
 
 
@@ -395,8 +420,7 @@ def _reload_candidate(
 def _promote(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
     """Switch, and call it live only once it is seen to be what is routed to and served."""
     digest = version.spec.artifact.digest
-    routed = seen.champion_name == version.metadata.name
-    if not (routed and seen.champion.serves(digest)):
+    if not (_routed(version, seen) and seen.champion.serves(digest)):
         if seen.champion.refuses(digest):
             return draft.quarantined(
                 Reason.ARTIFACT_INVALID, seen.champion.message, DropCandidate()
