@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sentops_cli.home import Home
+from sentops_cli.home import Home, home_at
 from sentops_cli.lock import only_supervisor
 from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.ports import Ports, check_free
@@ -86,6 +86,49 @@ def test_a_state_folder_that_is_a_file_is_refused_in_a_sentence(tmp_path: Path) 
     (tmp_path / "home").write_text("")
     with pytest.raises(CommandError, match="name another one with --home"):
         Home(tmp_path / "home").create()
+
+
+def test_a_folder_that_holds_other_things_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("build\n")
+    (tmp_path / "project.py").write_text("")
+    tmp_path.chmod(0o755)
+    with pytest.raises(CommandError, match=r"holds 'project\.py'.*empty folder with --home"):
+        Home(tmp_path).create()
+    assert (tmp_path / ".gitignore").read_text() == "build\n"
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitignore", "project.py"]
+
+
+def test_a_folder_in_which_a_supervisor_worked_is_taken_whatever_else_is_in_it(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path)
+    home.create()
+    home.create()  # a start that ended before it had the lock
+    with only_supervisor(home):
+        (tmp_path / "notes.txt").write_text("mine")
+    home.create()
+
+
+def test_a_state_folder_of_another_account_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o000)
+    me = os.geteuid()
+    try:
+        if me == 0:  # root may look everywhere
+            os.seteuid(65534)
+        with pytest.raises(CommandError, match="belongs to another account") as refused:
+            home_at(home)
+    finally:
+        if me == 0:
+            os.seteuid(0)
+        home.chmod(0o700)
+    assert refused.value.code is ExitCode.REFUSED
+
+
+def test_a_home_of_nobody_is_bad_input() -> None:
+    with pytest.raises(CommandError, match="no such account"):
+        home_at(Path("~nobody-has-this-name/x"))
 
 
 def test_secrets_stay_the_same_and_the_first_password_is_forgotten(tmp_path: Path) -> None:

@@ -6,6 +6,13 @@ from pathlib import Path
 
 from sentops_cli.outcome import CommandError, ExitCode
 
+# What is in a state folder; `lock` and `secrets.json` are in every one that was ever used.
+_MARKS = frozenset({"lock", "secrets.json"})
+_PARTS = _MARKS | {
+    ".gitignore", "state.json", "logs", "runs", "store", "spool", "model-cache", "postgres", "sample",
+    "lost+found", ".DS_Store",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Home:
@@ -55,14 +62,17 @@ class Home:
         return self.logs / f"{program}.log"
 
     def create(self) -> None:
-        """Make the folder and its parts; one that is there already is only locked down."""
+        """Make the folder and its parts; one of ours that is there already is only locked down."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_foreign()
             self.root.chmod(0o700)
             for folder in (self.logs, self.runs, self.store, self.spool, self.model_cache):
                 folder.mkdir(exist_ok=True)
             # A home inside somebody's repository must not carry its secrets into a commit.
-            (self.root / ".gitignore").write_text("*\n")
+            ignore = self.root / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
         except OSError as error:
             raise CommandError(
                 f"The state folder {self.root} cannot be used ({os.strerror(error.errno or 0)}); "
@@ -70,6 +80,30 @@ class Home:
                 ExitCode.BAD_INPUT,
             ) from error
 
+    def _refuse_foreign(self) -> None:
+        """Somebody's project or home directory must not be closed to others and filled with our files."""
+        names = {entry.name for entry in self.root.iterdir()}
+        foreign = sorted(names - _PARTS)
+        if foreign and not names & _MARKS:
+            raise CommandError(
+                f"{self.root} is no state folder of Sentops: it holds {foreign[0]!r}. "
+                "Name a new or an empty folder with --home.",
+                ExitCode.BAD_INPUT,
+            )
+
 
 def home_at(path: Path) -> Home:
-    return Home(path.expanduser().absolute())
+    """The home at this path, whether or not it is there yet; CommandError when we may not look into it."""
+    try:
+        root = path.expanduser().absolute()
+        if root.is_dir():
+            os.scandir(root).close()
+    except RuntimeError as error:
+        raise CommandError(f"{path}: there is no such account.", ExitCode.BAD_INPUT) from error
+    except PermissionError as error:
+        raise CommandError(
+            f"The state folder {path} belongs to another account: run this as the one that started Sentops, "
+            "or name another folder with --home.",
+            ExitCode.REFUSED,
+        ) from error
+    return Home(root)
