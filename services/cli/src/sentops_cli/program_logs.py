@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections import deque
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -25,14 +27,13 @@ class ProgramLog:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The newest lines, oldest first; none when there is no file yet."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 200_000))
-            return file.read().decode("utf-8", "replace").splitlines()[-count:]
-    except FileNotFoundError:
-        return []
+    """The newest lines, oldest first, those of the files that were moved aside too; none without any file."""
+    aside = [path.with_name(f"{path.name}.{number}") for number in range(_OLD_FILES, 0, -1)]
+    found: deque[str] = deque(maxlen=count)
+    for file in (*aside, path):
+        with suppress(FileNotFoundError), file.open(encoding="utf-8", errors="replace") as lines:
+            found.extend(line.rstrip("\n") for line in lines)
+    return list(found)
 
 
 def readable(line: str) -> str:

@@ -1,6 +1,7 @@
 """What `sentops up` shows: a live table on a terminal, one line per change in a pipe or a log."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -28,7 +29,10 @@ _COLOURS = {
 
 
 class Screen(Protocol):
-    """Used as a context manager around the life of the platform."""
+    """Used as a context manager around the life of the platform.
+
+    A terminal that was closed raises nothing here: what runs must still be stopped in order.
+    """
 
     def say(self, line: str) -> None: ...
     def show(self, state: PlatformState) -> None: ...
@@ -55,7 +59,8 @@ class PlainScreen:
         self._jobs: dict[str, tuple[TrainingJobPhase, int, str]] = {}
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        with suppress(OSError):
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, state: PlatformState) -> None:
         for program in state.programs:
@@ -90,7 +95,8 @@ class LiveScreen:
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        with suppress(OSError):
+            self._console.print(line, markup=False, highlight=False)
 
     def show(self, state: PlatformState) -> None:
         self._state = state
@@ -118,7 +124,8 @@ class LiveScreen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        with suppress(OSError):
+            self._live.__exit__(kind, error, trace)
 
 
 def program_line(program: ProgramState) -> str:

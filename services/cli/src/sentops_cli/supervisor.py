@@ -123,7 +123,12 @@ class Supervisor:
 
     def _change(self, **fields: object) -> None:
         self._state = self._state.model_copy(update=fields)
-        write_state(self._home.state, self._state)
+        try:
+            write_state(self._home.state, self._state)
+        except (
+            OSError
+        ) as error:  # a full disk must not keep programs from being restarted or stopped
+            log.warning("state_not_written", error=str(error))
         self._tell(self._state)
 
     def _end_runs(self) -> None:
