@@ -94,11 +94,15 @@ def embedded(home: Home, port: int, secrets: Secrets) -> EmbeddedPostgres:
     return EmbeddedPostgres(home.postgres, port=port, password=secrets.database_password)
 
 
-async def has_accounts(url: str) -> bool:
-    """Whether the back office has accounts already: then it makes no first one."""
+async def awaits_first_admin(url: str) -> bool:
+    """Whether the back office will make its first account, or has made it and nobody has used it yet.
+
+    The second is what a start leaves that ended before it could tell the password.
+    """
     connection = await open_connection(url)
     try:
-        return bool(await Users(connection).by_name())
+        accounts = await Users(connection).by_name()
+        return all(one.name == "admin" and one.must_change_password for one in accounts)
     finally:
         await connection.close()
 

@@ -12,7 +12,7 @@ import structlog
 
 from sentops_cli.addresses import local_addresses
 from sentops_cli.database import NAME as POSTGRES
-from sentops_cli.database import Database, embedded, has_accounts
+from sentops_cli.database import Database, awaits_first_admin, embedded
 from sentops_cli.first_run import Listener, first_run, list_jobs
 from sentops_cli.home import Home
 from sentops_cli.jobs import verdict_lines
@@ -98,7 +98,7 @@ async def _bring_up(
     except PlatformError as error:
         raise CommandError(str(error)) from error
     supervisor.reached("database")
-    makes_admin = not await has_accounts(database.url)
+    first_admin = await awaits_first_admin(database.url)
     await supervisor.start_programs(
         local_programs(
             home, options.ports, secrets, database_url=database.url, python=sys.executable
@@ -107,7 +107,7 @@ async def _bring_up(
     seconds = supervisor.reached("page")
     screen.say(f"Sentops is up ({seconds:.0f} s)  {addresses_line(supervisor.state)}")
     if secrets.first_admin_password is not None:
-        if makes_admin:
+        if first_admin:
             screen.say(
                 f"First account of the back office: admin, password {secrets.first_admin_password} "
                 "(shown only now)"
