@@ -10,12 +10,15 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from unittest import mock
 
 import pytest
 
 from sentops_cli.__main__ import run
+from sentops_cli.home import Home
+from sentops_cli.processes import ProcessId
+from sentops_cli.state import PlatformState, write_state
 from sentops_core.domain.conditions import Condition, ConditionStatus
 from sentops_core.domain.evaluation import ClassScores, Evaluation
 from sentops_core.domain.reasons import Reason
@@ -91,7 +94,9 @@ class Done:
     stderr: str
 
 
-def sentops(platform: Platform, *arguments: str, stdin: str = "", token: str = TOKEN) -> Done:
+def sentops(
+    platform: Platform, *arguments: str, stdin: str | TextIO = "", token: str = TOKEN
+) -> Done:
     """One command in this process, in a pipe: what it printed and its exit code."""
     addresses = {
         "SENTOPS_URL": platform.url,
@@ -103,7 +108,7 @@ def sentops(platform: Platform, *arguments: str, stdin: str = "", token: str = T
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.dict(os.environ, addresses),
-        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
@@ -124,6 +129,14 @@ def test_texts_are_answered_as_tab_separated_lines_in_a_pipe(platform: Platform)
 def test_a_dash_reads_one_text_per_line_and_json_is_whole(platform: Platform) -> None:
     done = sentops(platform, "predict", "-", "--json", stdin="ottimo\n\nbrutto\n")
     assert [one["label"] for one in json.loads(done.stdout)] == ["positive", "negative"]
+
+
+def test_texts_in_another_encoding_are_refused_with_the_way_out(platform: Platform) -> None:
+    latin = io.TextIOWrapper(io.BytesIO("perché\n".encode("latin-1")), encoding="utf-8")
+    done = sentops(platform, "predict", "-", stdin=latin)
+    assert (done.returncode, platform.received) == (2, [])
+    assert "not UTF-8" in done.stderr
+    assert "--file" in done.stderr
 
 
 def test_many_texts_go_in_several_requests_and_come_back_in_order(platform: Platform) -> None:
@@ -149,6 +162,7 @@ def test_a_file_is_answered_as_csv(platform: Platform, tmp_path: Path) -> None:
         ("predict", "a", "--file", "b.csv"),
         ("predict", "--file", "missing.csv"),
         ("predict", "-"),
+        ("predict", "perch\udce9"),
     ],
 )
 def test_input_that_makes_no_sense_exits_with_2_and_a_sentence(
@@ -364,6 +378,18 @@ def test_a_log_of_nothing_known_names_the_choices(platform: Platform, tmp_path: 
     done = sentops(platform, "logs", "nothing", "--home", str(tmp_path))
     assert done.returncode == 1
     assert "There is no training job 'nothing'" in done.stderr
+
+
+def test_status_without_the_trainer_does_not_say_that_nothing_answers(
+    platform: Platform, tmp_path: Path
+) -> None:
+    me = ProcessId.of(os.getpid())  # stands for the supervisor
+    write_state(Home(tmp_path).state, PlatformState(supervisor=me, started_at=datetime.now(UTC)))
+    there = sentops(platform, "status", "--home", str(tmp_path))
+    assert "sentiment-2 answers" in there.stdout
+    away = sentops(platform, "status", "--home", str(tmp_path), token="wrong")
+    assert "is not known here" in away.stdout
+    assert "No version answers" not in away.stdout
 
 
 def test_a_file_is_uploaded_with_the_fields_that_were_given(

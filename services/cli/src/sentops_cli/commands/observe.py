@@ -48,9 +48,7 @@ def status(*, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> N
         ],
     )
     say(addresses_line(state))
-    if complaint:
-        say(complaint)
-    for line in sentences(facts):
+    for line in [complaint] if complaint else sentences(facts):
         say(line)
     _tell_training(facts["training"])
     if state.first_run:

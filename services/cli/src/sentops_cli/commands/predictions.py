@@ -99,11 +99,19 @@ async def answers_for(services: Services, texts: Sequence[str]) -> list[dict[str
 def read_texts(arguments: Sequence[str]) -> list[str]:
     """The arguments; a - among them stands for the lines of standard input."""
     texts: list[str] = []
-    for argument in arguments:
-        if argument == "-":
-            texts += [line.rstrip("\n") for line in sys.stdin if line.strip()]
-        else:
-            texts.append(argument)
+    try:
+        for argument in arguments:
+            if argument == "-":
+                texts += [line.rstrip("\n") for line in sys.stdin if line.strip()]
+            else:
+                argument.encode()  # the shell may hand over any bytes
+                texts.append(argument)
+    except UnicodeError as error:
+        raise CommandError(
+            "This text is not UTF-8. Convert it, or put it into a file and use --file, which reads "
+            "what Windows programs write too.",
+            ExitCode.BAD_INPUT,
+        ) from error
     if not texts:
         raise CommandError("Standard input held no text.", ExitCode.BAD_INPUT)
     return texts
