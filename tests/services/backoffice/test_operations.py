@@ -40,6 +40,33 @@ async def test_a_training_is_asked_for_and_written_down(
     assert (line["action"], line["subject"]) == ("training_job.requested", "a-job")
 
 
+async def test_the_command_names_the_person_it_asks_for(
+    api: httpx.AsyncClient, trainer: RecordingTrainer
+) -> None:
+    headers = {"x-sentops-actor": "cli:ada"}
+    await api.post("/backoffice/api/train", headers=headers)
+    assert trainer.asked == [("/train", {}, "cli:ada")]
+    (line,) = (await api.get("/backoffice/api/audit", params={"subject": "a-job"})).json()["lines"]
+    assert line["actor"] == "cli:ada"
+
+
+async def test_a_proxy_of_the_environment_never_hears_the_trainers_token(
+    database_url: str,
+    tmp_path: Path,
+    trainer: RecordingTrainer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{a_free_port()}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with (
+        a_backoffice(database_url, tmp_path, trainer.url) as backoffice,
+        backoffice.api() as api,
+    ):
+        assert (await api.post("/backoffice/api/train")).status_code == 202
+
+
 async def test_a_training_needs_no_body(api: httpx.AsyncClient, trainer: RecordingTrainer) -> None:
     assert (await api.post("/backoffice/api/train")).status_code == 202
     assert trainer.asked == [("/train", {}, "api")]

@@ -45,7 +45,10 @@ def create_backoffice(settings: Settings) -> FastAPI:
             await open_pool(
                 settings.database_url.get_secret_value(), application_name="backoffice"
             ) as pool,
-            httpx.AsyncClient(base_url=settings.trainer_url, headers=token, timeout=30) as client,
+            # Never by a proxy of the environment: the trainer is a neighbour, and the token is for it alone.
+            httpx.AsyncClient(
+                base_url=settings.trainer_url, headers=token, timeout=30, trust_env=False
+            ) as client,
         ):
             async with transaction(pool) as connection:
                 await require_current(connection)
