@@ -1,5 +1,6 @@
 """Training and versions: the backoffice asks the control plane, in the person's name, and writes it down."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -176,3 +177,23 @@ async def test_lineage_of_nothing_known_is_refused(api: httpx.AsyncClient) -> No
     for prediction in ("hello", "0" * 32 + "-" + "0" * 16):
         answer = await api.get(f"/backoffice/api/lineage/{prediction}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_values_that_no_column_can_hold_are_bad_input(
+    api: httpx.AsyncClient, anyone: httpx.AsyncClient
+) -> None:
+    for path in (
+        "/backoffice/audit?before=99999999999999999999",
+        "/backoffice/api/audit?subject=%00",
+        "/backoffice/api/datasets/v%00",
+    ):
+        answer = await api.get(path)
+        assert answer.status_code == 422, path
+        assert "cannot hold" in answer.text
+    token = {"name": "a\0", "scope": "viewer"}
+    assert (await api.post("/backoffice/api/tokens", json=token)).status_code == 422
+    page = await anyone.get("/backoffice/login")
+    csrf = re.findall(r'name="csrf" value="([^"]+)"', page.text)[0]
+    form = {"csrf": csrf, "name": "a\0", "password": "b"}
+    cookies = {"cookie": f"sentops_login={csrf}"}
+    assert (await anyone.post("/backoffice/login", data=form, headers=cookies)).status_code == 422

@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+import asyncpg
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
@@ -9,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentops_backoffice.access import API, PASSWORD_PAGE, NewPasswordNeeded
-from sentops_core.domain.errors import PlatformError, Unauthenticated
+from sentops_core.domain.errors import InvalidInput, PlatformError, Unauthenticated
 from sentops_core.http.errors import on_http_exception, on_platform_error, status_of
 from sentops_core.http.limits import BodyLimit
 
@@ -58,6 +59,7 @@ def add_error_pages(app: FastAPI) -> None:
     """People get a page with the same sentence that programs get as a problem document."""
     app.add_exception_handler(PlatformError, _on_platform_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(asyncpg.DataError, _on_impossible_value)
 
 
 def _is_page(request: Request) -> bool:
@@ -75,6 +77,14 @@ async def _on_platform_error(request: Request, error: Exception) -> Response:
         wanted = request.url.path if request.method == "GET" else "/backoffice/index"
         return RedirectResponse(f"/backoffice/login?next={quote(wanted)}", 303)
     return _page(request, status_of(error), str(error))
+
+
+async def _on_impossible_value(request: Request, _: Exception) -> Response:
+    """What no column can hold and no field rules out by itself, wherever in the request it stood."""
+    error = InvalidInput(
+        "The database cannot hold a value of this request: leave NUL characters and far too large numbers out."
+    )
+    return await _on_platform_error(request, error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
