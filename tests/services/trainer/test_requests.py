@@ -1,9 +1,17 @@
 """What may be asked of the control plane, and how it refuses the rest."""
 
-import pytest
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from tests.services.trainer.conftest import Trainer
+import pytest
+from pydantic import SecretStr
+
+from sentops_core.store.pool import Pool
+from sentops_trainer.settings import Settings
+from tests.services.trainer.conftest import Trainer, a_service
 from tests.support.builders import a_digest
+from tests.support.cable import a_cable
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.pg
@@ -45,6 +53,10 @@ async def test_a_whole_document_is_accepted_as_kubectl_would_apply_it(trainer: T
         ({"gate": {"mustPass": [{"text": "wow", "label": "joy"}]}}, "joy"),
         ({"podTemplate": {"nodeSelector": {"gpu": "yes"}}}, "podTemplate"),
         ({"trainer": {"numNodes": 2}}, "numNodes"),
+        ({"modelName": "another"}, "modelName"),
+        ({"output": {"storageUri": "hf://org/name"}}, "hf://org/name"),
+        ({"output": {"storageUri": "pvc://models/x"}}, "pvc://models/x"),
+        ({"dataset": {"storageUri": "named://x", "contentHash": a_digest()}}, "named://x"),
     ],
 )
 async def test_a_bad_spec_is_refused_with_the_field_named(
@@ -61,6 +73,39 @@ async def test_the_short_form_needs_a_dataset_that_exists(trainer: Trainer) -> N
     assert (await trainer.client.post("/train", json={"dataset_id": "v9"})).status_code == 404
     unknown = await trainer.client.post("/train", json={"dataset_id": "v1", "speed": 9})
     assert unknown.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("request_body", "word"),
+    [
+        ({"base": "ftp://somewhere/x"}, "base"),
+        ({"base": "two words"}, "base"),
+        ({"gate": {"mustPass": [{"text": "wow", "label": "joy"}]}}, "joy"),
+    ],
+)
+async def test_the_short_form_names_what_is_wrong(
+    trainer: Trainer, request_body: dict[str, object], word: str
+) -> None:
+    await trainer.dataset()
+    answer = await trainer.client.post("/train", json=request_body)
+    assert answer.status_code == 422, answer.text
+    assert word in answer.json()["detail"]
+
+
+async def test_a_database_that_is_away_is_said_to_be_away(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    database = urlsplit(settings.database_url.get_secret_value())
+    async with a_cable(database.hostname or "", database.port or 5432) as (port, cut):
+        through = database._replace(netloc=re.sub(r":\d+$", f":{port}", database.netloc))
+        url = SecretStr(through.geturl())
+        cabled = settings.model_copy(update={"database_url": url})
+        async with a_service(cabled, pool, tmp_path) as trainer:
+            assert (await trainer.client.get("/training-jobs")).status_code == 200
+            await cut()
+            answer = await trainer.client.get("/training-jobs")
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+            assert (await trainer.client.get("/routing")).status_code == 503
 
 
 async def test_nothing_but_routing_is_open(trainer: Trainer) -> None:

@@ -50,7 +50,11 @@ def create_trainer(settings: Settings) -> FastAPI:
             async with pool.acquire() as connection:
                 await require_current(connection)
             substrate = LocalSubstrate(
-                pool, processes, ModelSlots(client), model_url=settings.model_url
+                pool,
+                processes,
+                ModelSlots(client),
+                model_url=settings.model_url,
+                model_name=settings.model_name,
             )
             loop = ConvergeLoop(substrate, metrics, pause_seconds=settings.converge_seconds)
             task = asyncio.create_task(loop.run())

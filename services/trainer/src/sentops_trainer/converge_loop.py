@@ -1,7 +1,8 @@
 """The loop of one machine: every open job and every unsettled version, a step nearer each time around."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +10,7 @@ from functools import partial
 import structlog
 
 from sentops_core.domain.errors import PlatformError
-from sentops_core.domain.rollout import settled
+from sentops_core.domain.resources import TrainingJob, TrainingJobPhase
 from sentops_core.lifecycle import converge_model_version, converge_training_job
 from sentops_trainer.local.substrate import LocalSubstrate
 from sentops_trainer.metrics import ConvergeMetrics
@@ -49,15 +50,20 @@ class ConvergeLoop:
 
     async def round(self) -> None:
         """Every resource once, each on its own: one that fails does not hold up the others."""
-        for name in await self._substrate.training_jobs_to_converge(datetime.now(UTC)):
+        jobs = await self._substrate.training_jobs_to_converge(datetime.now(UTC))
+        self._count(jobs)
+        for job in jobs:
+            name = job.metadata.name
             await self._guard("TrainingJob", name, partial(self._job_step, name))
-        for name in [
-            version.metadata.name
-            for version in await self._substrate.model_versions()
-            if not settled(version)
-        ]:
+        for name in await self._substrate.model_versions_to_converge():
             await self._guard("ModelVersion", name, partial(self._version_step, name))
         self.last_round_at = datetime.now(UTC)
+
+    def _count(self, jobs: Sequence[TrainingJob]) -> None:
+        phases = Counter(job.status.phase for job in jobs)
+        for phase in TrainingJobPhase:
+            if not phase.final:
+                self._metrics.training_jobs.labels(phase.value).set(phases[phase])
 
     async def _guard(self, kind: str, name: str, step: Callable[[], Awaitable[bool]]) -> None:
         try:

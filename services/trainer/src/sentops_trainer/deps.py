@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from sentops_core.store.pool import Connection as StoreConnection
+from sentops_core.store.pool import transaction
 from sentops_trainer.converge_loop import ConvergeLoop
 from sentops_trainer.local.processes import Processes
 from sentops_trainer.local.resources import Resources
@@ -13,7 +14,7 @@ from sentops_trainer.settings import Settings
 
 
 async def _connection(request: Request) -> AsyncIterator[StoreConnection]:
-    async with request.state.pool.acquire() as connection, connection.transaction():
+    async with transaction(request.state.pool) as connection:
         yield connection
 
 

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, ValidationError
 from uuid_utils import uuid4
 
-from sentops_core.domain.base import Body, Document, ResourceName
+from sentops_core.artifacts.places import place_at
+from sentops_core.domain.base import Body, Document, ResourceName, StorageUri
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.resources import (
     API_VERSION,
@@ -46,7 +47,7 @@ class TrainRequest(Body):
     )
     name: ResourceName | None = None
     method: Method = Method.FINE_TUNE
-    base: Base | str = Field(
+    base: Base | StorageUri = Field(
         default="multilingual-small",
         description="A named base model, or a URI: hf://org/name@rev, file://, package://.",
     )
@@ -75,9 +76,8 @@ def to_training_job(
     suffix = str(uuid4())[:6]
     name = request.name or f"{model_name}-{dataset_id}-{request.method.lower()}-{suffix}"
     base = request.base if "://" in request.base else f"{_SHORT_BASE}{request.base}"
-    return TrainingJob(
-        metadata=Metadata(name=name),
-        spec=TrainingJobSpec(
+    try:
+        spec = TrainingJobSpec(
             model_name=model_name,
             base_model=BaseModelRef(storage_uri=base),
             dataset=dataset,
@@ -85,8 +85,12 @@ def to_training_job(
             output=Output(storage_uri=output),
             gate=request.gate,
             promotion=request.promotion,
-        ),
-    )
+        )
+    except ValidationError as error:
+        # Each field was checked; what is left is how they fit together.
+        why = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise InvalidInput(why.removeprefix("Value error, ")) from error
+    return TrainingJob(metadata=Metadata(name=name), spec=spec)
 
 
 def with_identity(job: TrainingJob, uid: str, now: datetime) -> TrainingJob:
@@ -95,8 +99,14 @@ def with_identity(job: TrainingJob, uid: str, now: datetime) -> TrainingJob:
     return job.model_copy(update={"metadata": job.metadata.model_copy(update=fields)})
 
 
-def require_one_machine(spec: TrainingJobSpec) -> None:
-    """InvalidInput for whatever only a cluster can honour."""
+def require_one_machine(spec: TrainingJobSpec, model_name: str) -> None:
+    """InvalidInput for whatever only a cluster can honour; one machine serves one model."""
+    if spec.model_name != model_name:
+        raise InvalidInput(
+            f"This machine serves the model '{model_name}', not '{spec.model_name}': set modelName to it."
+        )
+    for uri in (spec.dataset.storage_uri, spec.output.storage_uri):
+        place_at(uri)
     refused = [
         (spec.pod_template != PodTemplate(), "podTemplate"),
         (spec.trainer.num_nodes != 1, "trainer.numNodes over 1"),
@@ -104,8 +114,6 @@ def require_one_machine(spec: TrainingJobSpec) -> None:
         (spec.trainer.resources != Resources(), "trainer.resources"),
         (spec.base_model.secret_ref is not None, "baseModel.secretRef (set HF_TOKEN instead)"),
         (spec.base_model.storage_uri.startswith("pvc://"), "a baseModel on pvc://"),
-        (spec.dataset.storage_uri.startswith("pvc://"), "a dataset on pvc://"),
-        (spec.output.storage_uri.startswith("pvc://"), "an output on pvc://"),
     ]
     found = [name for is_set, name in refused if is_set]
     if found:

@@ -166,6 +166,7 @@ def rollback_target(versions: Sequence[ModelVersion], champion_name: str) -> Mod
         for version in versions
         if version.metadata.name != champion_name
         and version.status.phase is Phase.ARCHIVED
+        and version.spec.desired_state is not DesiredState.ARCHIVED
         and is_true(version.status.conditions, "Promoted")
     ]
     return max(

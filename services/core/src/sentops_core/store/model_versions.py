@@ -33,6 +33,7 @@ SELECT name, spec, status, metadata, training_job, created_by, created_at, updat
   FROM model_versions
  WHERE name = $1
 """
+_LOCK = "SELECT name FROM model_versions WHERE name = $1 FOR UPDATE"
 # By number: as texts, v9 would come after v10.
 _LIST = """
 SELECT name, spec, status, metadata, training_job, created_by, created_at, updated_at
@@ -117,6 +118,11 @@ class ModelVersions:
         if row is None:
             raise NotFound(f"There is no model version {name}.")
         return _to_row(row)
+
+    async def locked(self, name: str) -> ModelVersionRow:
+        """The row, which nobody else changes before the caller's transaction ends."""
+        await self._connection.execute(_LOCK, name)
+        return await self.get(name)
 
     async def list_versions(self, model_name: str | None = None) -> list[ModelVersionRow]:
         """Of one model, or of all: by model, highest number first."""

@@ -33,6 +33,7 @@ VALUES ($1, 1, $2, $3, $4)
      WHERE (routing.champion, routing.previous_champion, routing.variants)
            IS DISTINCT FROM (EXCLUDED.champion, EXCLUDED.previous_champion, EXCLUDED.variants)
 """
+_CHAMPIONS = "SELECT champion FROM routing WHERE champion IS NOT NULL ORDER BY model_name"
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('routing ' || $1))"
 
 
@@ -54,6 +55,10 @@ class RoutingTable:
             champion=row["champion"],
             previous_champion=row["previous_champion"],
         )
+
+    async def champions(self) -> list[str]:
+        """The versions that everybody, or nearly everybody, is routed to: one for each model."""
+        return [row["champion"] for row in await self._connection.fetch(_CHAMPIONS)]
 
     async def save(
         self,

@@ -19,7 +19,13 @@ from sentops_core.domain.resources import (
     Variant,
     Verdict,
 )
-from sentops_core.domain.rollout import in_flight, recalled, rollback_target, rolled_back
+from sentops_core.domain.rollout import (
+    hurried,
+    in_flight,
+    recalled,
+    rollback_target,
+    rolled_back,
+)
 from sentops_core.store.audit import Audit
 from sentops_core.store.datasets import Datasets
 from sentops_core.store.feedback import Feedback
@@ -176,7 +182,7 @@ class Resources:
         self, name: str, *, actor: str, reason: str, force: bool, clear_quarantine: bool
     ) -> ModelVersion:
         """Ask for this version to serve. Conflict says what stands against it."""
-        version = await self.version(name)
+        version = (await self._versions.locked(name)).version
         phase = version.status.phase
         if (force or clear_quarantine) and not reason:
             raise InvalidInput(
@@ -196,14 +202,14 @@ class Resources:
                 "To promote it all the same send 'force': true with a reason."
             )
         await self._versions.set_desired_state(name, DesiredState.CHAMPION)
-        await self._recall(name, f"Promoted by {actor}.")
+        await self._bring_up(version, f"Promoted by {actor}.")
         evidence = {"reason": reason, "force": force, "clearQuarantine": clear_quarantine}
         await self._audit.record(actor, "model_version.promotion_requested", name, evidence)
         return await self.version(name)
 
     async def approve(self, name: str, *, actor: str, reason: str) -> ModelVersion:
         """A person's yes to a candidate that waits for one, whatever the gate could not tell."""
-        version = await self.version(name)
+        version = (await self._versions.locked(name)).version
         if version.status.phase is not ModelVersionPhase.PENDING:
             phase = version.status.phase.value
             raise Conflict(f"{name} is {phase}; only a waiting candidate can be approved.")
@@ -219,10 +225,13 @@ class Resources:
 
     async def roll_back(self, name: str, *, actor: str, reason: str) -> ModelVersion:
         """Return from this champion to the one before; Conflict when it is not live or nothing came before."""
-        version = await self.version(name)
+        version = (await self._versions.locked(name)).version
         if version.status.phase is not ModelVersionPhase.LIVE:
             phase = version.status.phase.value
-            raise Conflict(f"{name} is {phase}, not Live; only the champion can be rolled back.")
+            instead = " Archive it to take it back." if in_flight(version) else ""
+            raise Conflict(
+                f"{name} is {phase}, not Live; only the champion can be rolled back.{instead}"
+            )
         message = f"Rolled back by {actor}{': ' + reason if reason else ''}."
         target = await self.recall_previous(
             version, message, actor=actor, reason=Reason.ROLLED_BACK
@@ -230,6 +239,15 @@ class Resources:
         if target is None:
             raise Conflict(f"No version served before {name}; there is nothing to return to.")
         return await self.version(target)
+
+    async def archive(self, name: str, *, actor: str, reason: str) -> ModelVersion:
+        """Out of the running: a canary is taken back, a candidate is not offered any more."""
+        version = (await self._versions.locked(name)).version
+        if (await self.routed(version.spec.model_name)).champion == name:
+            raise Conflict(f"{name} serves; promote another version or roll it back first.")
+        await self._versions.set_desired_state(name, DesiredState.ARCHIVED)
+        await self._audit.record(actor, "model_version.archive_requested", name, {"reason": reason})
+        return await self.version(name)
 
     async def recall_previous(
         self, champion: ModelVersion, message: str, *, actor: str, reason: Reason
@@ -248,17 +266,30 @@ class Resources:
                 )
         status = rolled_back(champion.status, message, reason=reason, now=datetime.now(UTC))
         await self._versions.save_status(name, status)
-        await self._recall(target.metadata.name, message)
+        await self._recall(target, message)
         evidence = {"to": target.metadata.name, "why": message, "reason": reason.value}
         await self._audit.record(actor, "model_version.rolled_back", name, evidence)
         return target.metadata.name
 
-    async def _recall(self, name: str, message: str) -> None:
-        version = await self.version(name)
-        status = recalled(version.status, message, now=datetime.now(UTC))
+    async def _bring_up(self, version: ModelVersion, message: str) -> None:
+        """From the start, unless it is on its way: then what remains of its canary is left out."""
+        if not in_flight(version):
+            await self._recall(version, message)
+        elif version.status.phase is not ModelVersionPhase.VERIFYING:
+            status = hurried(version, message, now=datetime.now(UTC))
+            await self._versions.save_status(version.metadata.name, status)
+
+    async def _recall(self, version: ModelVersion, message: str) -> None:
+        name = version.metadata.name
+        status = recalled(
+            (await self._versions.locked(name)).version.status, message, now=datetime.now(UTC)
+        )
         await self._versions.save_status(name, status)
 
     # Routing
+
+    async def champions(self) -> list[str]:
+        return await self._routing.champions()
 
     async def routed(self, model_name: str) -> RoutingRow:
         return await self._routing.get(model_name)

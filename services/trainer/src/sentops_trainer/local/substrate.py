@@ -21,6 +21,7 @@ from sentops_core.domain.resources import (
     ArtifactRef,
     Metadata,
     ModelVersion,
+    ModelVersionPhase,
     ModelVersionSpec,
     ModelVersionStatus,
     NameRef,
@@ -39,9 +40,10 @@ from sentops_core.domain.rollout import (
     SwitchChampion,
     VersionAction,
     in_flight,
+    settled,
 )
 from sentops_core.domain.run import ChampionRef, RunSpec
-from sentops_core.store.pool import Pool
+from sentops_core.store.pool import Pool, transaction
 from sentops_trainer.local.model_slots import ModelSlots, SlotName
 from sentops_trainer.local.processes import Processes
 from sentops_trainer.local.resources import Resources
@@ -56,12 +58,19 @@ class LocalSubstrate:
     """Carries the actions of plan and roll-out out on one machine."""
 
     def __init__(
-        self, pool: Pool, processes: Processes, slots: ModelSlots, *, model_url: str
+        self,
+        pool: Pool,
+        processes: Processes,
+        slots: ModelSlots,
+        *,
+        model_url: str,
+        model_name: str,
     ) -> None:
         self._pool = pool
         self._processes = processes
         self._slots = slots
         self._model_url = model_url
+        self._model_name = model_name
         # Why the server refused a digest; lost on a restart, when it is simply asked again.
         self._refused: dict[str, str] = {}
         # When each resource was last changed as we saw it: saving over somebody else's change is refused.
@@ -72,7 +81,7 @@ class LocalSubstrate:
     async def observe_training(self, job: TrainingJob) -> TrainingObservation:
         name = job.metadata.name
         run = self._processes.observe(name)
-        async with self._pool.acquire() as connection:
+        async with transaction(self._pool) as connection:
             resources = Resources(connection)
             champion = await resources.champion(job.spec.model_name)
             version_name = await resources.version_of_job(name)
@@ -83,7 +92,7 @@ class LocalSubstrate:
             version_name=version_name,
             capacity=not (self._processes.active_jobs() - {name}),
             cancel_requested=cancel_requested,
-            spec_error=_spec_error(job),
+            spec_error=_spec_error(job, self._model_name),
         )
 
     async def carry_out_training(self, job: TrainingJob, action: TrainingAction) -> None:
@@ -101,13 +110,13 @@ class LocalSubstrate:
                 assert_never(action)
 
     async def save_training(self, job: TrainingJob, status: TrainingJobStatus) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             self._seen[job.metadata.name] = await Resources(connection).save_job_status(
                 job, status, seen=self._seen.get(job.metadata.name), actor=SYSTEM
             )
 
     async def _register(self, job: TrainingJob, action: RegisterVersion) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             resources = Resources(connection)
             if await resources.version_of_job(job.metadata.name) is not None:
                 return
@@ -135,7 +144,7 @@ class LocalSubstrate:
     async def observe_serving(self, version: ModelVersion) -> ServingObservation:
         slots = await self._slots.get()
         name = version.metadata.name
-        async with self._pool.acquire() as connection:
+        async with transaction(self._pool) as connection:
             resources = Resources(connection)
             routed = await resources.routed(version.spec.model_name)
             versions = await resources.versions(version.spec.model_name)
@@ -173,15 +182,19 @@ class LocalSubstrate:
                 await self._slots.clear_candidate()
             case ReturnToPrevious():
                 message = f"{version.metadata.name} cannot serve; going back."
-                async with self._pool.acquire() as connection, connection.transaction():
-                    await Resources(connection).recall_previous(
+                async with transaction(self._pool) as connection:
+                    resources = Resources(connection)
+                    await resources.recall_previous(
                         version, message, actor=SYSTEM, reason=Reason.ARTIFACT_INVALID
                     )
+                    # Our own change: the quarantine is still to be saved over it.
+                    row = await resources.version_row(version.metadata.name)
+                    self._seen[version.metadata.name] = row.updated_at
             case _:
                 assert_never(action)
 
     async def save_rollout(self, version: ModelVersion, status: ModelVersionStatus) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             self._seen[version.metadata.name] = await Resources(connection).save_version_status(
                 version, status, seen=self._seen.get(version.metadata.name), actor=SYSTEM
             )
@@ -201,18 +214,18 @@ class LocalSubstrate:
         """The slot first, the routing after it: what is routed to always serves."""
         if not await self._load("champion", version):
             return
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             await Resources(connection).route_to_champion(version, self._model_url)
         await self._slots.clear_candidate()
 
     async def _route_candidate(self, version: ModelVersion, weight: int, *, shadow: bool) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             await Resources(connection).route_to_both(
                 version, self._model_url, weight, shadow=shadow
             )
 
     async def _route_champion_alone(self, version: ModelVersion) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             resources = Resources(connection)
             champion = await resources.champion(version.spec.model_name)
             if champion is not None:
@@ -234,35 +247,40 @@ class LocalSubstrate:
 
     # What the loop walks over
 
-    async def training_jobs_to_converge(self, now: datetime) -> list[str]:
+    async def training_jobs_to_converge(self, now: datetime) -> list[TrainingJob]:
         """Open jobs in the order they were asked for, then those whose leftovers are due to go."""
         # Also sees to it that a run which was told to end does end, even when no job is open.
         self._processes.active_jobs()
-        async with self._pool.acquire() as connection:
+        async with transaction(self._pool) as connection:
             resources = Resources(connection)
             jobs = await resources.open_jobs()
-            jobs += await resources.expired_jobs(self._processes.known_jobs(), now)
-        return [job.metadata.name for job in jobs]
+            return jobs + await resources.expired_jobs(self._processes.known_jobs(), now)
 
     async def training_job(self, name: str) -> TrainingJob:
-        async with self._pool.acquire() as connection:
+        async with transaction(self._pool) as connection:
             row = await Resources(connection).job_row(name)
         self._seen[name] = row.updated_at
         return row.job
 
-    async def model_versions(self) -> list[ModelVersion]:
-        async with self._pool.acquire() as connection:
-            return await Resources(connection).versions(None)
+    async def model_versions_to_converge(self) -> list[str]:
+        """Whoever is routed to comes first: a restarted model server gets its champion before all else."""
+        async with transaction(self._pool) as connection:
+            resources = Resources(connection)
+            champions = await resources.champions()
+            versions = await resources.versions(None)
+        unsettled = [version.metadata.name for version in versions if not settled(version)]
+        return list(dict.fromkeys([*champions, *unsettled]))
 
     async def model_version(self, name: str) -> ModelVersion:
-        async with self._pool.acquire() as connection:
+        async with transaction(self._pool) as connection:
             row = await Resources(connection).version_row(name)
         self._seen[name] = row.updated_at
         return row.version
 
 
 def _to_champion_ref(champion: ModelVersion | None) -> ChampionRef | None:
-    if champion is None:
+    """Whom to compare with; one that cannot be loaded must not stand in its successor's way."""
+    if champion is None or champion.status.phase is ModelVersionPhase.QUARANTINED:
         return None
     return ChampionRef(
         model_version=champion.metadata.name,
@@ -289,9 +307,9 @@ def _to_run_spec(job: TrainingJob, attempt: int, champion: ChampionRef | None) -
     )
 
 
-def _spec_error(job: TrainingJob) -> str | None:
+def _spec_error(job: TrainingJob, model_name: str) -> str | None:
     try:
-        require_one_machine(job.spec)
+        require_one_machine(job.spec, model_name)
     except InvalidInput as error:
         return str(error)
     return None

@@ -1,4 +1,4 @@
-"""Look at versions; promote, approve or roll them back."""
+"""Look at versions; promote, approve, archive or roll them back."""
 
 from typing import Annotated
 
@@ -59,6 +59,20 @@ async def post_approve(
     name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
 ) -> ModelVersion:
     version = await resources.approve(name, actor=actor, reason=(body or Reason()).reason)
+    loop.wake()
+    return version
+
+
+@router.post(
+    "/{name}/archive",
+    status_code=202,
+    summary="Take a version that does not serve out of the running",
+)
+async def post_archive(
+    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
+) -> ModelVersion:
+    """A canary is taken back: everyone gets the champion's answers again."""
+    version = await resources.archive(name, actor=actor, reason=(body or Reason()).reason)
     loop.wake()
     return version
 

@@ -54,7 +54,7 @@ async def post_train(
         )
     else:
         job = _to_job(submission)
-    require_one_machine(job.spec)
+    require_one_machine(job.spec, settings.model_name)
     job = with_identity(job, str(uuid4()), datetime.now(UTC))
     await resources.create_job(job, actor=actor)
     loop.wake()
