@@ -228,7 +228,9 @@ async def test_the_first_model_is_awaited_with_progress_and_starts_by_itself(
         await expect(page.locator("#training")).to_contain_text("43%, about 20 s left")
         await visitor.accessible()
         await ask(page, "great")
-        await expect(page.locator(".problem")).to_contain_text("still being trained")
+        await expect(page.locator(".problem")).to_contain_text(
+            "as soon as the first one is trained"
+        )
         trainer.route(a_variant(model_url))
         trainer.train("Running", 3, 600)
         await expect(page.locator("#training")).to_contain_text("Answering now: reviews-1")

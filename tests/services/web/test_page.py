@@ -104,7 +104,7 @@ async def test_problems_keep_the_text_and_have_the_right_status(
     waiting = await visitor.post("/ask", data={"text": "keep my words"})
     assert waiting.status_code == 503
     assert ">keep my words</textarea>" in waiting.text
-    assert "still being trained" in waiting.text
+    assert "There is no model yet: answers start" in waiting.text
 
 
 async def test_somebody_elses_answer_shows_no_text(web: Web, visitor: httpx.AsyncClient) -> None:

@@ -53,8 +53,8 @@ def choose(routing: Routing, client: str) -> Choice:
     first = champion or candidate
     if first is None:
         raise NoModel(
-            "The first model is being trained; answers start as soon as it is ready. "
-            "See /api/status for how far it is."
+            "There is no model yet; answers start as soon as the first one is trained. "
+            "See /api/status for whether one is, and how far it is."
         )
     if champion and candidate and bucket_of(client, candidate.digest) < candidate.weight:
         first = candidate

@@ -146,7 +146,8 @@ def training_view(status: Status, words: Words) -> TrainingView:
         return TrainingView("", "", "", None, "", ready=True)
     if not status.ready:
         running = training is not None and training.phase is not TrainingJobPhase.PENDING
-        title, kind, lead = "first" if running else "waiting", "first", words("training.first_lead")
+        title, kind = "first" if running else "waiting", "first"
+        lead = words(f"training.{title}_lead")
     else:
         evaluating = training is not None and training.phase is TrainingJobPhase.EVALUATING
         title, kind = "evaluating" if evaluating else "better", "better"
