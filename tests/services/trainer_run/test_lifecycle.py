@@ -17,7 +17,7 @@ from tests.support.training_runs import Done, StoredDataset, a_spec, finish, sta
 pytestmark = pytest.mark.torch
 LONG = {
     "seed": 1,
-    "epochs": 40,
+    "epochs": 12,
     "learning_rate": "1e-3",
     "batch_size": 8,
     "early_stopping_patience": 20,
