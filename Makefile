@@ -21,8 +21,8 @@ up: .venv/.installed  ## Start the whole platform here, with a database, sample 
 	@$(RUN)/sentops up $(if $(DETACH),--detach) $(UP_OPTIONS)
 
 .PHONY: down
-down: .venv/.installed  ## Stop it; nothing keeps running
-	@$(RUN)/sentops down
+down:  ## Stop it; nothing keeps running
+	@[ -x $(RUN)/sentops ] || { echo "Nothing is installed here, so nothing runs."; exit 0; }; $(RUN)/sentops down
 
 .PHONY: test
 test: .venv/.installed  ## All tests: real PostgreSQL, real S3 server, real (small) training, real browser where there is one
@@ -49,7 +49,8 @@ bench-quality: .venv/.installed  ## Train on real reviews with three seeds and s
 	@$(RUN)/python benchmarks/quality.py $(BENCH_OPTIONS)
 
 .PHONY: install
-install: .venv/.installed  ## The programs and their tools in .venv, from the lock
+install: .venv/.installed  ## The programs and their tools in .venv, from the lock (TORCH_BACKEND=auto: torch for this machine's GPU)
+	@[ $(TORCH_BACKEND) = cpu ] || $(UV) pip install --quiet --no-config --reinstall-package torch --torch-backend $(TORCH_BACKEND) torch==$(TORCH_VERSION)
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13) and "Python 3.11 or 3.12 is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.11")'

@@ -45,7 +45,9 @@ def create_trainer(settings: Settings) -> FastAPI:
             await open_pool(
                 settings.database_url.get_secret_value(), application_name="trainer"
             ) as pool,
-            httpx.AsyncClient(base_url=settings.model_url, headers=control) as client,
+            httpx.AsyncClient(
+                base_url=settings.model_url, headers=control, trust_env=False
+            ) as client,
         ):
             async with pool.acquire() as connection:
                 await require_current(connection)
