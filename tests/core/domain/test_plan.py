@@ -190,6 +190,23 @@ def test_what_the_run_left_is_removed_after_its_time_to_live() -> None:
     assert after(job, seen, seconds=10)[1].actions == (CleanUp(),)
 
 
+def test_a_run_that_still_ends_keeps_its_folder_until_it_has() -> None:
+    status = TrainingJobStatus(phase=Phase.FAILED, attempt=1, completion_time=NOW)
+    job = a_training_job(ttl_seconds_after_finished=0, status=status)
+    assert after(job, TrainingObservation(run=a_run()))[1].actions == (StopRun(1),)
+    assert after(job, TrainingObservation(run=a_run(RunState.STOPPED)))[1].actions == (CleanUp(),)
+
+
+@pytest.mark.parametrize("late", [{"cancel_requested": True}, {"spec_error": "no"}])
+def test_a_job_whose_version_is_registered_is_over_whatever_is_asked_then(
+    late: dict[str, object],
+) -> None:
+    seen = TrainingObservation(run=finished(), version_name="sentiment-v1", **late)  # type: ignore[arg-type]
+    for spec in ({}, {"suspend": True}):
+        job, _ = after(a_training_job(**spec), seen)
+        assert job.status.phase is Phase.SUCCEEDED
+
+
 def runs() -> st.SearchStrategy[Run | None]:
     results = st.sampled_from(list(RunExit)).map(a_result)
     return st.none() | st.builds(

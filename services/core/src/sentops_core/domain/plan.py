@@ -106,6 +106,9 @@ def plan(job: TrainingJob, seen: TrainingObservation, *, now: datetime) -> Train
         job.status.model_copy(update={"observed_generation": job.metadata.generation}), now
     )
     stop = _stop_if_active(seen.run)
+    if seen.run is not None and _registered(draft, seen, seen.run):
+        # Its version may serve already: the job is over but for writing that down.
+        return _follow(job, draft, seen, seen.run)
     if seen.cancel_requested:
         return draft.failed(Reason.CANCELLED, "Cancelled on request.").plan(*stop)
     if seen.spec_error is not None:
@@ -177,7 +180,7 @@ def _finished(
         evaluation=result.evaluation,
         trainer_status=run.progress or draft.status.trainer_status,
     ).condition("Trained", TRUE, Reason.RUN_FINISHED, result.message)
-    if _compared_with_another(result, seen.champion):
+    if seen.version_name is None and _compared_with_another(result, seen.champion):
         message = "The champion changed meanwhile; the candidate is measured against the new one."
         return _next_attempt(
             draft, seen, Reason.CHAMPION_CHANGED, message, TrainingJobPhase.EVALUATING
@@ -302,6 +305,12 @@ def _past_deadline(job: TrainingJob, now: datetime) -> bool:
     return limit is not None and started is not None and now - started >= timedelta(seconds=limit)
 
 
+def _registered(draft: _Draft, seen: TrainingObservation, run: Run) -> bool:
+    ended_well = run.result is not None and run.result.exit is RunExit.OK
+    newest = run.attempt >= draft.status.attempt and run.state is RunState.FINISHED
+    return seen.version_name is not None and newest and ended_well
+
+
 def _compared_with_another(result: RunResult, champion: ChampionRef | None) -> bool:
     if champion is None:
         return False
@@ -313,9 +322,9 @@ def _compared_with_another(result: RunResult, champion: ChampionRef | None) -> b
 def _clean_up_when_due(
     job: TrainingJob, seen: TrainingObservation, now: datetime
 ) -> tuple[TrainingAction, ...]:
+    # A run that outlives its job (cancelled while it was starting) is stopped, and keeps its folder until then.
+    if stop := _stop_if_active(seen.run):
+        return stop
     ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
-    if seen.run is None or ended is None:
-        # A run that outlives its job (cancelled while it was starting) is still stopped.
-        return _stop_if_active(seen.run)
-    due = now - ended >= timedelta(seconds=ttl)
-    return (*_stop_if_active(seen.run), CleanUp()) if due else _stop_if_active(seen.run)
+    due = ended is not None and now - ended >= timedelta(seconds=ttl)
+    return (CleanUp(),) if due and seen.run is not None else ()

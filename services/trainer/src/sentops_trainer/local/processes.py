@@ -63,10 +63,9 @@ _STOP_PATIENCE_SECONDS = 60.0  # time for a checkpoint before SIGKILL
 
 
 class _Process(BaseModel):
-    """attempt-N.json: enough to find the process again, and never to mistake a reused pid for it."""
+    """attempt-N.json: where to find the process again. That a pid is still ours, its command line tells."""
 
     pid: int
-    create_time: float
     started_at: datetime
     stop_requested_at: datetime | None = None
 
@@ -139,23 +138,23 @@ class Processes:
         folder.progress_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "sentops_trainer.run"]
         command += ["--spec", str(folder.spec_file(spec.attempt)), "--out", str(folder.path)]
-        with folder.log_file(spec.attempt).open("ab") as output:
-            child = subprocess.Popen(
-                ["nice", "-n", "10", *command],  # people who wait for an answer come first
-                env=self._environment(folder, spec),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._children[child.pid] = child
-        process = _Process(
-            pid=child.pid,
-            create_time=psutil.Process(child.pid).create_time(),
-            started_at=datetime.now(UTC),
-        )
+        # We may have died between starting it and writing that down.
+        pid = _pid_of(folder.spec_file(spec.attempt))
+        if pid is None:
+            with folder.log_file(spec.attempt).open("ab") as output:
+                child = subprocess.Popen(
+                    ["nice", "-n", "10", *command],  # people who wait for an answer come first
+                    env=self._environment(folder, spec),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            pid = child.pid
+            self._children[pid] = child
+        process = _Process(pid=pid, started_at=datetime.now(UTC))
         _write(folder.process_file(spec.attempt), process.model_dump_json())
-        log.info("run_started", training_job=spec.training_job, attempt=spec.attempt, pid=child.pid)
+        log.info("run_started", training_job=spec.training_job, attempt=spec.attempt, pid=pid)
 
     def _environment(self, folder: RunFolder, spec: RunSpec) -> dict[str, str]:
         return {
@@ -179,7 +178,12 @@ class Processes:
         if not attempts:
             return None
         attempt = attempts[-1]
-        process = _Process.model_validate_json(folder.process_file(attempt).read_bytes())
+        process = _read_process(folder.process_file(attempt))
+        if process is None:
+            message = f"{folder.process_file(attempt).name} cannot be read."
+            return Run(
+                attempt=attempt, state=RunState.LOST, reason=Reason.RUN_LOST, message=message
+            )
         run = Run(
             attempt=attempt,
             state=RunState.RUNNING,
@@ -187,7 +191,7 @@ class Processes:
             reference=str(process.pid),
             progress=self.progress(job_name),
         )
-        alive = self._find(process)
+        alive = self._find(process, folder.spec_file(attempt))
         if alive is not None:
             self._kill_when_impatient(alive, process)
             return run
@@ -220,10 +224,10 @@ class Processes:
     def stop(self, job_name: str, attempt: int) -> None:
         """Ask the attempt to write a checkpoint and end; ended already is success."""
         folder = self.folder(job_name)
-        if not folder.process_file(attempt).exists():
+        process = _read_process(folder.process_file(attempt))
+        if process is None:
             return
-        process = _Process.model_validate_json(folder.process_file(attempt).read_bytes())
-        alive = self._find(process)
+        alive = self._find(process, folder.spec_file(attempt))
         if alive is None or process.stop_requested_at is not None:
             return
         asked = process.model_copy(update={"stop_requested_at": datetime.now(UTC)})
@@ -260,18 +264,16 @@ class Processes:
             opened.seek(max(0, file.stat().st_size - max_bytes))
             return opened.read().decode("utf-8", "replace")
 
-    def _find(self, process: _Process) -> psutil.Process | None:
+    def _find(self, process: _Process, spec_file: Path) -> psutil.Process | None:
         child = self._children.get(process.pid)
         if child is not None and child.poll() is not None:  # reaps it
             del self._children[process.pid]
             return None
         try:
             found = psutil.Process(process.pid)
-            if found.create_time() != process.create_time or found.status() == psutil.STATUS_ZOMBIE:
-                return None
+            return found if _runs(found, spec_file) else None
         except psutil.NoSuchProcess:
             return None
-        return found
 
     def _kill_when_impatient(self, alive: psutil.Process, process: _Process) -> None:
         asked = process.stop_requested_at
@@ -297,7 +299,29 @@ def _write(file: Path, content: str) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as opened:
         opened.write(content)
+        opened.flush()
+        os.fsync(descriptor)
     temporary.replace(file)
+
+
+def _runs(process: psutil.Process, spec_file: Path) -> bool:
+    """Whether this is the attempt of that spec: no other process names the file. A zombie names nothing."""
+    try:
+        return str(spec_file) in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _pid_of(spec_file: Path) -> int | None:
+    return next((one.pid for one in psutil.process_iter() if _runs(one, spec_file)), None)
+
+
+def _read_process(file: Path) -> _Process | None:
+    """None for a file that is missing, or that a power cut left empty."""
+    try:
+        return _Process.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def _read_result(file: Path) -> RunResult | None:
