@@ -18,7 +18,7 @@ from sentops_core.artifacts import (
     verify_artifact,
 )
 from sentops_core.domain.artifact import CONFIG, MANIFEST, MODEL, digest_of_manifest
-from sentops_core.domain.errors import ArtifactError, InvalidInput
+from sentops_core.domain.errors import ArtifactError, InvalidInput, Unavailable
 from tests.support.artifacts import BuiltArtifact, build_artifact, seal_artifact
 
 
@@ -319,3 +319,10 @@ def python(script: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_store_that_is_not_mounted_yet_is_away_and_no_bad_artefact(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="mounted"):
+        fetch_artifact(
+            f"file://{tmp_path}/disk/artifacts/{'a' * 64}", "sha256:" + "a" * 64, tmp_path
+        )

@@ -58,6 +58,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
                 *(_weed(), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
                 *("-s3", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"),
                 *("-master.volumeSizeLimitMB=64", "-volume.max=50"),
+                *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # else on fixed ports
                 *arguments,
             ],
             stdout=log,

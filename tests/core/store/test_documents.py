@@ -18,7 +18,6 @@ from sentops_core.domain.resources import (
     TrainingJobStatus,
     Variant,
 )
-from sentops_core.store.changes import ROUTING_CHANGED, TRAINING_JOBS_CHANGED, Changes
 from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.pool import Connection, Pool, transaction
 from sentops_core.store.routing import RoutingTable
@@ -217,46 +216,3 @@ async def test_the_revision_moves_exactly_when_the_routing_does(connection: Conn
         await routing.save(
             "sentiment", one, champion="sentiment-v1", previous_champion=None, seen_revision=1
         )
-
-
-async def test_a_change_wakes_who_waits_and_a_rolled_back_one_does_not(
-    pool: Pool, database_url: str
-) -> None:
-    changes = Changes(database_url, (TRAINING_JOBS_CHANGED, ROUTING_CHANGED))
-    assert await changes.wait(timedelta(0))  # from now on somebody listens: look once
-    assert not await changes.wait(timedelta(seconds=0.05))
-
-    async with pool.acquire() as connection:
-        undone = connection.transaction()
-        await undone.start()
-        await TrainingJobs(connection).create(a_training_job("gone"), created_by="tester")
-        await undone.rollback()
-    assert not await changes.wait(timedelta(seconds=0.05))
-
-    async with transaction(pool) as connection:
-        await TrainingJobs(connection).create(a_training_job("a"), created_by="tester")
-    assert await changes.wait(timedelta(seconds=10))
-    await changes.close()
-
-
-async def test_a_listener_comes_back_after_the_database_cut_it_off(
-    pool: Pool, database_url: str
-) -> None:
-    changes = Changes(database_url, (TRAINING_JOBS_CHANGED,))
-    await changes.wait(timedelta(0))
-    waiting = asyncio.create_task(changes.wait(timedelta(seconds=10)))
-    await pool.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sentops listen'"
-    )
-    assert await waiting  # cut off: something may have moved unheard
-    assert await changes.wait(timedelta(0))
-    async with transaction(pool) as connection:
-        await TrainingJobs(connection).create(a_training_job("a"), created_by="tester")
-    assert await changes.wait(timedelta(seconds=10))
-    await changes.close()
-
-
-async def test_a_listener_without_a_database_only_waits() -> None:
-    changes = Changes("postgresql://u:p@127.0.0.1:9/none", (TRAINING_JOBS_CHANGED,))
-    assert not await changes.wait(timedelta(seconds=0.01))
-    await changes.close()

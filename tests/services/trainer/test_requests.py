@@ -50,6 +50,8 @@ async def test_a_whole_document_is_accepted_as_kubectl_would_apply_it(trainer: T
         ({"baseModel": {"storageUri": "ftp://somewhere/x"}}, "storageUri"),
         ({"dataset": {"storageUri": "file:///x", "contentHash": "abc"}}, "contentHash"),
         ({"colour": "red"}, "colour"),
+        ({"gate": {"metrics": [{"name": "macro_f1", "min": "70"}]}}, "shares from 0 to 1"),
+        ({"gate": {"perClassMin": {"recall": "-1"}}}, "share from 0 to 1"),
         ({"gate": {"mustPass": [{"text": "wow", "label": "joy"}]}}, "joy"),
         ({"podTemplate": {"nodeSelector": {"gpu": "yes"}}}, "podTemplate"),
         ({"trainer": {"numNodes": 2}}, "numNodes"),

@@ -32,4 +32,5 @@ def read_settings(kind: type[_Settings]) -> _Settings:
             f"{prefix}{'_'.join(map(str, one['loc'])).upper() or '*'}: {one['msg']}"
             for one in error.errors()
         ]
-        sys.exit("Settings are missing or wrong:\n  " + "\n  ".join(problems))
+        between = "\n  " if len(problems) > 1 else " "
+        sys.exit(between.join(["Settings are missing or wrong:", *problems]))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sentops_core.artifacts.places import below, place_at
 from sentops_core.artifacts.sealed import MAX_SEAL_BYTES, check_files, check_names, list_files
 from sentops_core.domain.artifact import MANIFEST, REQUIRED_FILES, Manifest, digest_of_manifest
-from sentops_core.domain.errors import ArtifactError, InvalidInput
+from sentops_core.domain.errors import ArtifactError, InvalidInput, Unavailable
 from sentops_core.domain.run import PublishedArtifact
 
 _CACHE_FOLDER = "artifacts"
@@ -45,6 +45,8 @@ def fetch_artifact(storage_uri: str, digest: str, cache_dir: Path) -> Path:
     place = place_at(storage_uri)
     content = place.read_seal(MANIFEST)
     if content is None:
+        if not place.store_is_there():  # a disk mounted late is not an artefact that is bad
+            raise Unavailable(f"The store of {storage_uri} is not there; is its disk mounted?")
         raise ArtifactError(
             f"there is no {MANIFEST} at {storage_uri}: nothing was published there, or not to its end"
         )

@@ -24,6 +24,7 @@ class Place(Protocol):
     """One address of a sealed folder, whether or not the folder is there yet."""
 
     def read_seal(self, seal: str) -> bytes | None: ...
+    def store_is_there(self) -> bool: ...
     def holds(self, files: Files, seal: str) -> bool: ...
     def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None: ...
     def fetch(self, files: Files, seal: str, seal_content: bytes, cached: Path) -> Path: ...
@@ -66,6 +67,9 @@ class LocalPlace:
         except OSError as error:
             raise ArtifactError(f"{seal} cannot be read: {error.strerror}") from error
 
+    def store_is_there(self) -> bool:
+        return self._path.parent.is_dir()
+
     def holds(self, files: Files, seal: str) -> bool:
         try:
             check_files(self._path, files, seal=seal)
@@ -96,6 +100,9 @@ class S3Place:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+
+    def store_is_there(self) -> bool:
+        return True  # a server that is away has already been Unavailable
 
     def read_seal(self, seal: str) -> bytes | None:
         with _s3() as store:

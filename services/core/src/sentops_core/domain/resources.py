@@ -120,9 +120,21 @@ class GateMetric(Document):
     min: DecimalString = "0.5"
     max_drop_vs_champion: DecimalString = "0.03"
 
+    @model_validator(mode="after")
+    def _are_shares(self) -> "GateMetric":
+        if not (0 <= float(self.min) <= 1 and 0 <= float(self.max_drop_vs_champion) <= 1):
+            raise ValueError("min and maxDropVsChampion are shares from 0 to 1, such as 0.7")
+        return self
+
 
 class PerClassMin(Document):
     recall: DecimalString = "0"
+
+    @model_validator(mode="after")
+    def _is_a_share(self) -> "PerClassMin":
+        if not 0 <= float(self.recall) <= 1:
+            raise ValueError("perClassMin.recall is a share from 0 to 1, such as 0.5")
+        return self
 
 
 class MustPassExample(Document):
@@ -380,7 +392,6 @@ class ModelVersionStatus(Document):
     current_step_index: int = Field(default=0, ge=0)
     step_started_at: Moment | None = None
     phase_started_at: Moment | None = None
-    load_failures: int = Field(default=0, ge=0)
     previous_version: str | None = None
     served_digest: Digest | None = None
     analysis: AnalysisResult | None = None

@@ -7,7 +7,6 @@ import asyncpg
 
 from sentops_core.domain.errors import Conflict, NotFound
 from sentops_core.domain.resources import Approval, DesiredState, ModelVersion, ModelVersionStatus
-from sentops_core.store.changes import MODEL_VERSIONS_CHANGED, notify
 from sentops_core.store.pool import Connection
 
 
@@ -69,7 +68,7 @@ RETURNING name, spec, status, metadata, training_job, created_by, created_at, up
 
 
 class ModelVersions:
-    """The model_versions table. Changes wake whoever waits for MODEL_VERSIONS_CHANGED."""
+    """The model_versions table."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -101,7 +100,6 @@ class ModelVersions:
             version.metadata.creation_timestamp,
         )
         if row is not None:
-            await notify(self._connection, MODEL_VERSIONS_CHANGED, name)
             return _to_row(row)
         there = await self._connection.fetchrow(_GET, name)
         if there is not None:
@@ -143,7 +141,6 @@ class ModelVersions:
         if row is None:
             await self.get(name)
             raise Conflict(f"Model version {name} was changed by somebody else meanwhile.")
-        await notify(self._connection, MODEL_VERSIONS_CHANGED, name)
         return _to_row(row)
 
     async def set_desired_state(self, name: str, state: DesiredState) -> ModelVersionRow:
@@ -156,7 +153,6 @@ class ModelVersions:
         row = await self._connection.fetchrow(_SET_SPEC_FIELD, name, field, value)
         if row is None:
             return await self.get(name)
-        await notify(self._connection, MODEL_VERSIONS_CHANGED, name)
         return _to_row(row)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from sentops_core.domain.errors import Conflict
 from sentops_core.domain.resources import Routing, Variant
-from sentops_core.store.changes import ROUTING_CHANGED, notify
 from sentops_core.store.pool import Connection
 
 
@@ -38,7 +37,7 @@ _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('routing ' || $1))"
 
 
 class RoutingTable:
-    """The routing table. A change wakes whoever waits for ROUTING_CHANGED."""
+    """The routing table."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -82,7 +81,4 @@ class RoutingTable:
             )
         documents = [variant.to_document() for variant in variants]
         await self._connection.execute(_SAVE, model_name, champion, previous_champion, documents)
-        after = await self.get(model_name)
-        if after.routing.revision != before.routing.revision:
-            await notify(self._connection, ROUTING_CHANGED, model_name)
-        return after
+        return await self.get(model_name)

@@ -9,7 +9,6 @@ import asyncpg
 
 from sentops_core.domain.errors import Conflict, NotFound
 from sentops_core.domain.resources import TrainingJob, TrainingJobPhase, TrainingJobStatus
-from sentops_core.store.changes import TRAINING_JOBS_CHANGED, notify
 from sentops_core.store.pool import Connection
 
 
@@ -107,7 +106,7 @@ SELECT id, training_job, at, reason, message, progress
 
 
 class TrainingJobs:
-    """The training_jobs and training_events tables. Changes wake whoever waits for TRAINING_JOBS_CHANGED."""
+    """The training_jobs and training_events tables."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -133,7 +132,6 @@ class TrainingJobs:
             raise Conflict(
                 f"A training job named {job.metadata.name} exists already; choose another name."
             )
-        await notify(self._connection, TRAINING_JOBS_CHANGED, job.metadata.name)
         return _to_row(row)
 
     async def get(self, name: str) -> TrainingJobRow:
@@ -164,7 +162,6 @@ class TrainingJobs:
         if row is None:
             await self.get(name)
             raise Conflict(f"Training job {name} was changed by somebody else meanwhile.")
-        await notify(self._connection, TRAINING_JOBS_CHANGED, name)
         return _to_row(row)
 
     async def set_suspend(self, name: str, *, suspend: bool) -> TrainingJobRow:
@@ -193,7 +190,6 @@ class TrainingJobs:
     ) -> TrainingJobRow:
         row = await self._connection.fetchrow(statement, *arguments)
         if row is not None:
-            await notify(self._connection, TRAINING_JOBS_CHANGED, name)
             return _to_row(row)
         found = await self.get(name)
         phase = found.job.status.phase
