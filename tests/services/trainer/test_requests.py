@@ -55,6 +55,7 @@ async def test_a_whole_document_is_accepted_as_kubectl_would_apply_it(trainer: T
         ({"gate": {"mustPass": [{"text": "wow", "label": "joy"}]}}, "joy"),
         ({"podTemplate": {"nodeSelector": {"gpu": "yes"}}}, "podTemplate"),
         ({"trainer": {"numNodes": 2}}, "numNodes"),
+        ({"trainer": {"method": "Linear", "hyperparameters": {"epochs": 3}}}, "epochs"),
         ({"modelName": "another"}, "modelName"),
         ({"output": {"storageUri": "hf://org/name"}}, "hf://org/name"),
         ({"output": {"storageUri": "pvc://models/x"}}, "pvc://models/x"),

@@ -25,6 +25,7 @@ from sentops_core.domain.resources import (
     TrainingJob,
     TrainingJobSpec,
 )
+from sentops_trainer.hyperparameters import unused
 
 Base = Literal["multilingual-small", "english-small"]
 _SHORT_BASE = "named://"
@@ -107,6 +108,10 @@ def require_one_machine(spec: TrainingJobSpec, model_name: str) -> None:
         )
     for uri in (spec.dataset.storage_uri, spec.output.storage_uri):
         place_at(uri)
+    if names := unused(spec.trainer.method, spec.trainer.hyperparameters):
+        raise InvalidInput(
+            f"The method {spec.trainer.method} does not use {', '.join(names)}; leave them out."
+        )
     refused = [
         (spec.pod_template != PodTemplate(), "podTemplate"),
         (spec.trainer.num_nodes != 1, "trainer.numNodes over 1"),
