@@ -22,7 +22,8 @@ document.addEventListener("submit", async (event) => {
       return;
     }
     put(place, await answer.text());
-    if (answer.ok && place.id === "answer") await refreshHistory();
+    // Not waited for: the next question may be asked as soon as the answer is there.
+    if (answer.ok && place.id === "answer") refreshHistory();
   } catch {
     showProblem(place, words["js.offline"]);
   } finally {
@@ -37,12 +38,20 @@ function put(place, html) {
   announce(place.querySelector("[data-announce]")?.dataset.announce ?? "");
 }
 
+let refreshes = 0;
+
 async function refreshHistory() {
   const place = document.querySelector("#history");
-  const answer = await fetch(place.dataset.refresh);
-  if (!answer.ok) return;
-  place.innerHTML = await answer.text();
-  localTimes(place);
+  const mine = ++refreshes;
+  try {
+    const answer = await fetch(place.dataset.refresh);
+    const html = await answer.text();
+    if (!answer.ok || mine !== refreshes) return; // a newer one is on its way
+    place.innerHTML = html;
+    localTimes(place);
+  } catch {
+    // The answer itself was shown; the history follows with the next one.
+  }
 }
 
 function localTimes(place) {
