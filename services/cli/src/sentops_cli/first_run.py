@@ -175,6 +175,8 @@ async def _train(
     }
     if not linear:
         request["gate"] = {"mustPass": examples}
+        # Instead of the default four: people wait for this one on two cores.
+        request["hyperparameters"] = {"epochs": 3}
     await services.trainer.post("/train", json=request)
     return await _follow(services, name, listener)
 
