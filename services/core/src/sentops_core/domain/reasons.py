@@ -7,7 +7,6 @@ class Reason(StrEnum):
     # TrainingJob
     CREATED = "Created"
     WAITING_FOR_CAPACITY = "WaitingForCapacity"
-    WAITING_FOR_DATA = "WaitingForData"
     RUN_STARTED = "RunStarted"
     RUN_STARTING = "RunStarting"
     RUN_FINISHED = "RunFinished"
@@ -32,7 +31,6 @@ class Reason(StrEnum):
     CHAMPION_CHANGED = "ChampionChanged"
     VERSION_REGISTERED = "VersionRegistered"
     # ModelVersion
-    NOT_REQUESTED = "NotRequested"
     AWAITING_APPROVAL = "AwaitingApproval"
     LOADING = "Loading"
     GOLDEN_REPRODUCED = "GoldenReproduced"
@@ -48,5 +46,3 @@ class Reason(StrEnum):
     SERVING = "Serving"
     SUPERSEDED = "Superseded"
     ROLLED_BACK = "RolledBack"
-    QUARANTINED = "Quarantined"
-    ARCHIVED = "Archived"
