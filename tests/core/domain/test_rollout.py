@@ -17,7 +17,8 @@ from sentops_core.domain.resources import (
     ModelVersionPhase,
     Verdict,
 )
-from sentops_core.domain.rollout import (
+from sentops_core.domain.rollout import plan
+from sentops_core.domain.serving import (
     DropCandidate,
     LoadCandidate,
     ReloadChampion,
@@ -28,8 +29,9 @@ from sentops_core.domain.rollout import (
     SlotState,
     SwitchChampion,
     VersionPlan,
+)
+from sentops_core.domain.version_states import (
     hurried,
-    plan,
     recalled,
     rollback_target,
     rolled_back,

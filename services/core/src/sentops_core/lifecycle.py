@@ -12,7 +12,7 @@ from sentops_core.domain.resources import (
     TrainingJob,
     TrainingJobStatus,
 )
-from sentops_core.domain.rollout import ServingObservation, VersionAction
+from sentops_core.domain.serving import ServingObservation, VersionAction
 
 
 class Substrate(Protocol):

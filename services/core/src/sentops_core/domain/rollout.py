@@ -1,213 +1,41 @@
 """ModelVersion: verify, shadow, canary, live; and back to the previous champion when it does not hold."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import TypeAlias
+from datetime import datetime, timedelta
 
 from sentops_core.domain.conditions import ConditionStatus, is_true
-from sentops_core.domain.drafting import StatusDraft
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     AnalysisResult,
     CompletionStatus,
     DesiredState,
     ModelVersion,
-    ModelVersionPhase,
-    ModelVersionStatus,
     OnInconclusive,
     RolloutStep,
     Verdict,
 )
+from sentops_core.domain.resources import ModelVersionPhase as Phase
+from sentops_core.domain.serving import (
+    DropCandidate,
+    LoadCandidate,
+    ReloadChampion,
+    ReturnToPrevious,
+    RouteCandidate,
+    ServingObservation,
+    SwitchChampion,
+    VersionPlan,
+)
+from sentops_core.domain.version_states import VersionDraft, is_wanted
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
-Phase = ModelVersionPhase
-
-
-class SlotState(StrEnum):
-    EMPTY = "Empty"
-    LOADING = "Loading"
-    READY = "Ready"
-    FAILED = "Failed"  # the digest that was asked for is refused; what served before still does
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place of the model server: what it holds, and what it was last asked to hold."""
-
-    state: SlotState = SlotState.EMPTY
-    digest: str | None = None
-    wanted_digest: str | None = None
-    message: str = ""
-
-    def serves(self, digest: str) -> bool:
-        return self.state is not SlotState.EMPTY and self.digest == digest
-
-    def refuses(self, digest: str) -> bool:
-        return self.state is SlotState.FAILED and self.wanted_digest == digest
-
-
-@dataclass(frozen=True)
-class ServingObservation:
-    """What a substrate sees of serving.
-
-    `champion_name` is who is routed to, `turn` whether no other version of this model is being rolled out.
-    """
-
-    reachable: bool
-    champion: Slot = Slot()
-    candidate: Slot = Slot()
-    champion_name: str | None = None
-    previous_name: str | None = None
-    turn: bool = True
-    analysis: AnalysisResult | None = None
-
-
-@dataclass(frozen=True)
-class LoadCandidate:
-    """Load, verify and hold beside the champion; no traffic yet."""
-
-
-@dataclass(frozen=True)
-class RouteCandidate:
-    """Give the candidate this share of the traffic, or a silent copy of it."""
-
-    weight: int
-    shadow: bool = False
-
-
-@dataclass(frozen=True)
-class SwitchChampion:
-    """Put this version into the champion's slot, then route everything to it."""
-
-
-@dataclass(frozen=True)
-class ReloadChampion:
-    """Same routing; the server lost what it should hold (it was restarted)."""
-
-
-@dataclass(frozen=True)
-class DropCandidate:
-    """Route everything to the champion and free the candidate's slot."""
-
-
-@dataclass(frozen=True)
-class ReturnToPrevious:
-    """This champion cannot serve: let the previous one be rolled out again."""
-
-
-VersionAction: TypeAlias = (
-    LoadCandidate
-    | RouteCandidate
-    | SwitchChampion
-    | ReloadChampion
-    | DropCandidate
-    | ReturnToPrevious
-)
-
-
-@dataclass(frozen=True)
-class VersionPlan:
-    status: ModelVersionStatus
-    actions: tuple[VersionAction, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Draft(StatusDraft[ModelVersionStatus]):
-    before: ModelVersionStatus
-
-    def plan(self, *actions: VersionAction) -> VersionPlan:
-        moved = self.status.phase is not self.before.phase
-        since = self.now if moved else self.before.phase_started_at
-        return VersionPlan(self.status.model_copy(update={"phase_started_at": since}), actions)
-
-    def quarantined(self, reason: Reason, message: str, *actions: VersionAction) -> VersionPlan:
-        return (
-            self.to(
-                Phase.QUARANTINED, traffic_percent=0, completion_status=CompletionStatus.ABORTED
-            )
-            .condition("Ready", FALSE, reason, message)
-            .plan(*actions)
-        )
-
-
-def is_wanted(version: ModelVersion) -> bool:
-    """Asked for as champion: by its spec, by a person's approval, or by a rollback to what served before."""
-    spec = version.spec
-    if spec.desired_state is DesiredState.ARCHIVED:
-        return False
-    approved = spec.approval is not None and spec.approval.approved
-    served_before = is_true(version.status.conditions, "Promoted")
-    return spec.desired_state is DesiredState.CHAMPION or approved or served_before
-
-
-def in_flight(version: ModelVersion) -> bool:
-    """Under way between candidate and live; one at a time per model."""
-    return version.status.phase in {Phase.VERIFYING, Phase.SHADOW, Phase.CANARY, Phase.PAUSED}
-
-
-def settled(version: ModelVersion) -> bool:
-    """Nothing to do until somebody changes the spec; whoever is routed to is never settled."""
-    resting = {Phase.ROLLED_BACK, Phase.QUARANTINED, Phase.ARCHIVED}
-    waits = (
-        version.status.phase is Phase.PENDING
-        and version.spec.desired_state is DesiredState.CANDIDATE
-        and not is_wanted(version)
-    )
-    unchanged = version.status.observed_generation >= version.metadata.generation
-    return unchanged and (waits or version.status.phase in resting)
-
-
-def rollback_target(versions: Sequence[ModelVersion], champion_name: str) -> ModelVersion | None:
-    """The version to return to: of those that served before and were not found wanting, the last one."""
-    candidates = [
-        version
-        for version in versions
-        if version.metadata.name != champion_name
-        and version.status.phase is Phase.ARCHIVED
-        and version.spec.desired_state is not DesiredState.ARCHIVED
-        and is_true(version.status.conditions, "Promoted")
-    ]
-    return max(
-        candidates,
-        key=lambda version: (_since(version), version.spec.version),
-        default=None,
-    )
-
-
-def rolled_back(
-    champion: ModelVersionStatus, message: str, *, reason: Reason, now: datetime
-) -> ModelVersionStatus:
-    """The status of a champion that is being replaced by its predecessor; the spec is never edited."""
-    draft = _Draft(champion, now, before=champion).condition("Ready", FALSE, reason, message)
-    phase = Phase.QUARANTINED if reason is Reason.ARTIFACT_INVALID else Phase.ROLLED_BACK
-    return draft.to(phase, completion_status=CompletionStatus.ROLLED_BACK).plan().status
-
-
-def recalled(previous: ModelVersionStatus, message: str, *, now: datetime) -> ModelVersionStatus:
-    """The status of a version that is to serve again: it is verified and switched to like any other."""
-    draft = _Draft(previous, now, before=previous).to(Phase.PENDING, completion_status=None)
-    return draft.condition("Ready", UNKNOWN, Reason.LOADING, message).plan().status
-
-
-def hurried(version: ModelVersion, message: str, *, now: datetime) -> ModelVersionStatus:
-    """The status of a canary, a shadow or a hold that a person ends: the steps that remain are passed over."""
-    past_the_last = len(version.spec.rollout.steps)
-    draft = _Draft(version.status, now, before=version.status)
-    draft = draft.to(Phase.CANARY, current_step_index=past_the_last)
-    return draft.condition("CanaryHealthy", UNKNOWN, Reason.PROMOTED, message).plan().status
-
-
-def _since(version: ModelVersion) -> datetime:
-    return version.status.phase_started_at or datetime.min.replace(tzinfo=UTC)
 
 
 def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> VersionPlan:
     """The next step for one version; calling it again with nothing changed changes nothing."""
     changed = version.metadata.generation > version.status.observed_generation
     seen_generation = {"observed_generation": version.metadata.generation}
-    draft = _Draft(version.status.model_copy(update=seen_generation), now, before=version.status)
+    draft = VersionDraft(
+        version.status.model_copy(update=seen_generation), now, before=version.status
+    )
     match version.status.phase:
         case Phase.QUARANTINED:  # sticky until a person clears it: it is not rolled out again
             return _rest(version, draft, seen)
@@ -233,7 +61,7 @@ def _routed(version: ModelVersion, seen: ServingObservation) -> bool:
     return seen.champion_name == version.metadata.name
 
 
-def _rest(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _rest(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
     """Nothing to do; but what everybody is still routed to is served until another version takes over."""
     digest = version.spec.artifact.digest
     held = seen.champion.serves(digest) or seen.champion.refuses(digest)
@@ -242,7 +70,7 @@ def _rest(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> Ver
     return draft.plan()
 
 
-def _begin(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _begin(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
     if version.spec.desired_state is DesiredState.ARCHIVED:
         return _rest(version, draft.to(Phase.ARCHIVED), seen)
     if not is_wanted(version):
@@ -268,7 +96,7 @@ def _begin(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> Ve
     )
 
 
-def _verify(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _verify(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
     digest = version.spec.artifact.digest
     if not is_wanted(version) and not _routed(version, seen):
         return _withdraw(draft)
@@ -295,7 +123,7 @@ def _verify(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> V
 
 
 def _after_verification(
-    version: ModelVersion, draft: _Draft, seen: ServingObservation
+    version: ModelVersion, draft: VersionDraft, seen: ServingObservation
 ) -> VersionPlan:
     rollout = version.spec.rollout
     # A version that was champion before is known: going back to it must not wait for a canary.
@@ -312,7 +140,7 @@ def _after_verification(
     return _enter_canary(version, draft, seen)
 
 
-def _shadow(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _shadow(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
     if not is_wanted(version):
         return _withdraw(draft)
     if not seen.candidate.serves(version.spec.artifact.digest):
@@ -323,14 +151,16 @@ def _shadow(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> V
     return _enter_canary(version, draft, seen)
 
 
-def _enter_canary(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _enter_canary(
+    version: ModelVersion, draft: VersionDraft, seen: ServingObservation
+) -> VersionPlan:
     if not version.spec.rollout.steps:
         return _promote(version, draft, seen)
     entered = draft.to(Phase.CANARY, current_step_index=0, step_started_at=draft.now)
     return _canary(version, entered, seen)
 
 
-def _canary(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _canary(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
     if not is_wanted(version):
         return _withdraw(draft)
     if not seen.candidate.serves(version.spec.artifact.digest):
@@ -351,7 +181,7 @@ def _canary(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> V
     return _promote(version, draft, seen)
 
 
-def _step_is_over(step: RolloutStep, draft: _Draft, analysis: AnalysisResult | None) -> bool:
+def _step_is_over(step: RolloutStep, draft: VersionDraft, analysis: AnalysisResult | None) -> bool:
     if step.pause_seconds is not None:
         started = draft.status.step_started_at or draft.now
         return draft.now - started >= timedelta(seconds=step.pause_seconds)
@@ -360,7 +190,7 @@ def _step_is_over(step: RolloutStep, draft: _Draft, analysis: AnalysisResult | N
 
 def _hold(
     version: ModelVersion,
-    draft: _Draft,
+    draft: VersionDraft,
     seen: ServingObservation,
     step: RolloutStep,
     weight: int,
@@ -391,13 +221,13 @@ def _hold(
             )
 
 
-def _abandon(draft: _Draft, reason: Reason, message: str) -> VersionPlan:
+def _abandon(draft: VersionDraft, reason: Reason, message: str) -> VersionPlan:
     return draft.condition("CanaryHealthy", FALSE, reason, message).quarantined(
         reason, message, DropCandidate()
     )
 
 
-def _withdraw(draft: _Draft) -> VersionPlan:
+def _withdraw(draft: VersionDraft) -> VersionPlan:
     """Nobody wants it any more: back to a candidate, before it ever served everyone."""
     message = "Withdrawn before it was live."
     return (
@@ -408,7 +238,7 @@ def _withdraw(draft: _Draft) -> VersionPlan:
 
 
 def _reload_candidate(
-    version: ModelVersion, draft: _Draft, seen: ServingObservation
+    version: ModelVersion, draft: VersionDraft, seen: ServingObservation
 ) -> VersionPlan:
     if seen.candidate.refuses(version.spec.artifact.digest):
         return draft.quarantined(Reason.ARTIFACT_INVALID, seen.candidate.message, DropCandidate())
@@ -418,7 +248,7 @@ def _reload_candidate(
     return draft.plan(LoadCandidate())
 
 
-def _promote(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _promote(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
     """Switch, and call it live only once it is seen to be what is routed to and served."""
     digest = version.spec.artifact.digest
     if not (_routed(version, seen) and seen.champion.serves(digest)):
@@ -442,7 +272,7 @@ def _promote(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> 
     )
 
 
-def _live(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> VersionPlan:
+def _live(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
     digest = version.spec.artifact.digest
     if seen.champion_name not in {None, version.metadata.name}:
         message = f"{seen.champion_name} serves now; this version stays loadable."
@@ -477,13 +307,13 @@ def _live(version: ModelVersion, draft: _Draft, seen: ServingObservation) -> Ver
     return draft.condition("Ready", UNKNOWN, Reason.LOADING, message).plan(ReloadChampion())
 
 
-def _overdue(version: ModelVersion, draft: _Draft) -> bool:
+def _overdue(version: ModelVersion, draft: VersionDraft) -> bool:
     started = draft.status.phase_started_at
     limit = timedelta(seconds=version.spec.rollout.progress_deadline_seconds)
     return started is not None and draft.now - started >= limit
 
 
-def _step_overdue(version: ModelVersion, draft: _Draft) -> bool:
+def _step_overdue(version: ModelVersion, draft: VersionDraft) -> bool:
     started = draft.status.step_started_at
     limit = timedelta(seconds=version.spec.rollout.progress_deadline_seconds)
     return started is not None and draft.now - started >= limit

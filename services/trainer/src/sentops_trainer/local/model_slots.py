@@ -6,7 +6,7 @@ import httpx
 
 from sentops_core.domain.errors import ArtifactError, Unavailable
 from sentops_core.domain.resources import ModelVersion
-from sentops_core.domain.rollout import Slot, SlotState
+from sentops_core.domain.serving import Slot, SlotState
 
 SlotName = Literal["champion", "candidate"]
 

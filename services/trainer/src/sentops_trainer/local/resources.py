@@ -19,7 +19,7 @@ from sentops_core.domain.resources import (
     Variant,
     Verdict,
 )
-from sentops_core.domain.rollout import (
+from sentops_core.domain.version_states import (
     hurried,
     in_flight,
     recalled,

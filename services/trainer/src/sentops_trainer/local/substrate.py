@@ -28,7 +28,8 @@ from sentops_core.domain.resources import (
     TrainingJob,
     TrainingJobStatus,
 )
-from sentops_core.domain.rollout import (
+from sentops_core.domain.run import ChampionRef, RunSpec
+from sentops_core.domain.serving import (
     DropCandidate,
     LoadCandidate,
     ReloadChampion,
@@ -39,10 +40,8 @@ from sentops_core.domain.rollout import (
     SlotState,
     SwitchChampion,
     VersionAction,
-    in_flight,
-    settled,
 )
-from sentops_core.domain.run import ChampionRef, RunSpec
+from sentops_core.domain.version_states import in_flight, settled
 from sentops_core.store.pool import Pool, transaction
 from sentops_trainer.local.model_slots import ModelSlots, SlotName
 from sentops_trainer.local.processes import Processes
