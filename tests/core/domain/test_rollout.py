@@ -167,7 +167,7 @@ def test_a_champion_that_rotted_on_disk_hands_over_to_the_previous_one() -> None
     world.seen = replace(world.seen, champion=refusing(digest))
     champion, step = after(champion, world.seen)
     assert champion.status.phase is Phase.QUARANTINED
-    assert step.actions == (ReturnToPrevious(),)
+    assert [type(action) for action in step.actions] == [ReturnToPrevious]
 
 
 def test_a_server_that_does_not_answer_in_time_ends_the_roll_out() -> None:
@@ -317,6 +317,76 @@ def test_a_person_can_end_a_canary_on_hold_by_archiving_it() -> None:
     version, step = after(version.model_copy(update={"spec": spec}), world.seen, 201)
     assert step.actions == (DropCandidate(),)
     assert world.settle(version).status.phase is Phase.ARCHIVED
+
+
+def edited(version: ModelVersion, **spec: object) -> ModelVersion:
+    """As after `kubectl edit`: another spec, another generation."""
+    metadata = version.metadata.model_copy(update={"generation": version.metadata.generation + 1})
+    return version.model_copy(
+        update={"metadata": metadata, "spec": version.spec.model_copy(update=spec)}
+    )
+
+
+def test_archiving_the_champion_returns_to_the_version_before_it() -> None:
+    world, first = a_live_world()
+    second = world.settle(a_model_version(2, desired_state=DesiredState.CHAMPION))
+    world.seen = replace(world.seen, return_to="sentiment-v1")
+    second, step = after(edited(second, desired_state=DesiredState.ARCHIVED), world.seen)
+    assert second.status.phase is Phase.ROLLED_BACK
+    assert [type(action) for action in step.actions] == [ReturnToPrevious]
+    first = world.settle(first)
+    world.settle(first.model_copy(update={"status": recalled(first.status, "recalled", now=NOW)}))
+    assert world.seen.champion_name == "sentiment-v1"
+    assert world.settle(second).status.traffic_percent == 0
+
+
+def test_archiving_the_only_version_leaves_it_serving_and_says_why() -> None:
+    world, champion = a_live_world()
+    champion, step = after(edited(champion, desired_state=DesiredState.ARCHIVED), world.seen)
+    assert (champion.status.phase, step.actions) == (Phase.LIVE, ())
+    ready = find_condition(champion.status.conditions, "Ready")
+    assert ready is not None
+    assert "no version served before it" in ready.message
+
+
+def test_a_person_clears_a_quarantine_for_one_more_try() -> None:
+    world, _ = a_live_world()
+    bad = a_model_version(2, desired_state=DesiredState.CHAMPION)
+    world.bad.add(bad.spec.artifact.digest)
+    bad = world.settle(bad)
+    word = Approval(approved=True, by="ada", reason="store repaired", clear_quarantine=True)
+    again = world.settle(edited(bad, approval=word))
+    assert again.status.phase is Phase.QUARANTINED, "still bad: one try, not for ever"
+    world.bad.clear()
+    assert world.settle(again).status.phase is Phase.QUARANTINED
+    assert world.settle(edited(again, approval=word)).status.phase is Phase.LIVE
+
+
+def test_a_person_passes_over_the_rest_of_a_canary() -> None:
+    world, _ = a_live_world()
+    version = world.settle(a_canary(), steps=3)
+    assert version.status.phase is Phase.CANARY
+    word = Approval(approved=True, by="ada", skip_steps=True)
+    assert world.settle(edited(version, approval=word), start=3).status.phase is Phase.LIVE
+
+
+def test_a_switch_that_hangs_leaves_the_champion_and_quarantines_the_newcomer() -> None:
+    world, champion = a_live_world()
+    version = a_model_version(2, desired_state="Champion", rollout={"progressDeadlineSeconds": 60})
+    version, step = after(version, world.seen)
+    world.carry_out(version, step)
+    stuck = replace(world.seen, champion=replace(world.seen.champion, message="0 of 2 ready"))
+    version, step = after(version, stuck, 5)
+    assert step.actions == (SwitchChampion(),)
+    version, step = after(version, stuck, 64)
+    assert step.actions == (SwitchChampion(),)
+    version, step = after(version, stuck, 65)
+    assert version.status.phase is Phase.QUARANTINED
+    assert step.actions == (DropCandidate(),)
+    ready = find_condition(version.status.conditions, "Ready")
+    assert ready is not None
+    assert "0 of 2 ready" in ready.message
+    assert world.settle(champion).status.phase is Phase.LIVE
 
 
 slots = st.sampled_from(

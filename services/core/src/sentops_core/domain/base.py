@@ -33,6 +33,10 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 ResourceName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
 ]
+# Leaves room for what is appended: "-candidate" for a Deployment, "-v12" for a version.
+ModelName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)
+]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 StorageUri = Annotated[

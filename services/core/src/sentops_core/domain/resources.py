@@ -10,6 +10,7 @@ from sentops_core.domain.base import (
     Digest,
     Document,
     Label,
+    ModelName,
     Moment,
     Percentage,
     ResourceName,
@@ -203,14 +204,20 @@ class Approval(Document):
     """A person's word; who and when come from the access layer, never from the document alone."""
 
     approved: bool
-    by: str = ""
+    by: str = Field(default="", max_length=100)
     reason: str = Field(default="", max_length=500)
+    skip_steps: bool = Field(
+        default=False, description="Pass over what remains of shadow and canary."
+    )
+    clear_quarantine: bool = Field(
+        default=False, description="Try a quarantined version once more."
+    )
 
 
 class TrainingJobSpec(Document):
     """All but `suspend`, `ttlSecondsAfterFinished` and `approval` are immutable once started."""
 
-    model_name: ResourceName
+    model_name: ModelName
     base_model: BaseModelRef
     dataset: DatasetRef
     trainer: Trainer = Trainer()
@@ -342,7 +349,7 @@ class ArtifactRef(Document):
 class ModelVersionSpec(Document):
     """Immutable except `desiredState` and `approval`."""
 
-    model_name: ResourceName
+    model_name: ModelName
     version: int = Field(ge=1)
     artifact: ArtifactRef
     training_job_ref: NameRef | None = None
@@ -392,6 +399,7 @@ class ModelVersionStatus(Document):
     current_step_index: int = Field(default=0, ge=0)
     step_started_at: Moment | None = None
     phase_started_at: Moment | None = None
+    switch_started_at: Moment | None = None
     previous_version: str | None = None
     served_digest: Digest | None = None
     analysis: AnalysisResult | None = None

@@ -37,10 +37,8 @@ def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> V
         version.status.model_copy(update=seen_generation), now, before=version.status
     )
     match version.status.phase:
-        case Phase.QUARANTINED:  # sticky until a person clears it: it is not rolled out again
-            return _rest(version, draft, seen)
-        case Phase.ROLLED_BACK | Phase.ARCHIVED:
-            if changed and is_wanted(version):
+        case Phase.QUARANTINED | Phase.ROLLED_BACK | Phase.ARCHIVED:
+            if changed and is_wanted(version) and _may_be_tried_again(version):
                 return _begin(version, draft, seen)
             return _rest(version, draft, seen)
         case Phase.PENDING:
@@ -57,6 +55,18 @@ def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> V
             return _live(version, draft, seen)
 
 
+def _may_be_tried_again(version: ModelVersion) -> bool:
+    """A quarantine is sticky until a person clears it."""
+    if version.status.phase is not Phase.QUARANTINED:
+        return True
+    return version.spec.approval is not None and version.spec.approval.clear_quarantine
+
+
+def _hurried(version: ModelVersion) -> bool:
+    approval = version.spec.approval
+    return approval is not None and approval.approved and approval.skip_steps
+
+
 def _routed(version: ModelVersion, seen: ServingObservation) -> bool:
     return seen.champion_name == version.metadata.name
 
@@ -65,7 +75,9 @@ def _rest(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) 
     """Nothing to do; but what everybody is still routed to is served until another version takes over."""
     digest = version.spec.artifact.digest
     held = seen.champion.serves(digest) or seen.champion.refuses(digest)
-    if _routed(version, seen) and seen.reachable and not held:
+    if not _routed(version, seen):
+        return draft.to(draft.status.phase, traffic_percent=0, served_digest=None).plan()
+    if seen.reachable and not held:
         return draft.plan(ReloadChampion())
     return draft.plan()
 
@@ -87,7 +99,11 @@ def _begin(version: ModelVersion, draft: VersionDraft, seen: ServingObservation)
         return _rest(version, waiting, seen)
     return (
         draft.to(
-            Phase.VERIFYING, current_step_index=0, step_started_at=None, completion_status=None
+            Phase.VERIFYING,
+            current_step_index=0,
+            step_started_at=None,
+            switch_started_at=None,
+            completion_status=None,
         )
         .condition(
             "ArtifactVerified", UNKNOWN, Reason.LOADING, "Loading and checking the artefact."
@@ -128,7 +144,7 @@ def _after_verification(
     rollout = version.spec.rollout
     # A version that was champion before is known: going back to it must not wait for a canary.
     known = is_true(draft.status.conditions, "Promoted")
-    if seen.champion_name is None or known or _routed(version, seen):
+    if seen.champion_name is None or known or _hurried(version) or _routed(version, seen):
         return _promote(version, draft, seen)
     if rollout.shadow_seconds:
         message = f"Answers in silence for {rollout.shadow_seconds} s."
@@ -145,6 +161,8 @@ def _shadow(version: ModelVersion, draft: VersionDraft, seen: ServingObservation
         return _withdraw(draft)
     if not seen.candidate.serves(version.spec.artifact.digest):
         return _reload_candidate(version, draft, seen)
+    if _hurried(version):
+        return _promote(version, draft, seen)
     started = draft.status.phase_started_at or draft.now
     if draft.now - started < timedelta(seconds=version.spec.rollout.shadow_seconds):
         return draft.plan(RouteCandidate(0, shadow=True))
@@ -165,6 +183,8 @@ def _canary(version: ModelVersion, draft: VersionDraft, seen: ServingObservation
         return _withdraw(draft)
     if not seen.candidate.serves(version.spec.artifact.digest):
         return _reload_candidate(version, draft, seen)
+    if _hurried(version):
+        return _promote(version, draft, seen)
     steps = version.spec.rollout.steps
     weight = draft.status.traffic_percent
     while draft.status.current_step_index < len(steps):
@@ -256,12 +276,12 @@ def _promote(version: ModelVersion, draft: VersionDraft, seen: ServingObservatio
             return draft.quarantined(
                 Reason.ARTIFACT_INVALID, seen.champion.message, DropCandidate()
             )
-        message = "Switching the champion."
-        return draft.condition("Promoted", UNKNOWN, Reason.LOADING, message).plan(SwitchChampion())
+        return _switch(version, draft, seen)
     return (
         draft.to(
             Phase.LIVE,
             traffic_percent=100,
+            switch_started_at=None,
             previous_version=seen.previous_name,
             served_digest=digest,
             completion_status=CompletionStatus.PROMOTED,
@@ -269,6 +289,27 @@ def _promote(version: ModelVersion, draft: VersionDraft, seen: ServingObservatio
         .condition("Promoted", TRUE, Reason.PROMOTED, "Serves everyone.")
         .condition("Ready", TRUE, Reason.SERVING, "The served digest is the wanted one.")
         .plan()
+    )
+
+
+def _switch(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) -> VersionPlan:
+    """Everyone is being moved to this version. While that hangs, those not moved yet keep their answers."""
+    if not seen.reachable:
+        message = "The model server does not answer; trying again."
+        return draft.condition("Loaded", UNKNOWN, Reason.SERVER_UNREACHABLE, message).plan(
+            SwitchChampion()
+        )
+    started = draft.status.switch_started_at or draft.now
+    seconds = version.spec.rollout.progress_deadline_seconds
+    if draft.now - started >= timedelta(seconds=seconds) and seen.champion_name is not None:
+        why = f": {seen.champion.message}" if seen.champion.message else ""
+        message = f"Not serving everyone within {seconds} s{why}. The previous version serves on."
+        return draft.quarantined(Reason.PROGRESS_DEADLINE_EXCEEDED, message, DropCandidate())
+    message = seen.champion.message or "Switching the champion."
+    return (
+        draft.to(draft.status.phase, switch_started_at=started)
+        .condition("Promoted", UNKNOWN, Reason.LOADING, message)
+        .plan(SwitchChampion())
     )
 
 
@@ -286,10 +327,17 @@ def _live(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) 
             .condition("Ready", UNKNOWN, Reason.SUPERSEDED, message)
             .plan()
         )
+    if version.spec.desired_state is DesiredState.ARCHIVED and seen.return_to and seen.turn:
+        message = f"Taken out of service; {seen.return_to} is asked to serve again."
+        return (
+            draft.to(Phase.ROLLED_BACK, completion_status=CompletionStatus.ROLLED_BACK)
+            .condition("Ready", FALSE, Reason.ROLLED_BACK, message)
+            .plan(ReturnToPrevious(Reason.ROLLED_BACK, message))
+        )
     if seen.champion.serves(digest):
         return (
             draft.to(Phase.LIVE, served_digest=digest)
-            .condition("Ready", TRUE, Reason.SERVING, "The served digest is the wanted one.")
+            .condition("Ready", TRUE, Reason.SERVING, _why_it_serves(version, seen))
             .plan()
         )
     if seen.champion.refuses(digest):
@@ -297,7 +345,11 @@ def _live(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) 
         return (
             draft.to(draft.status.phase, served_digest=None)
             .condition("ArtifactVerified", FALSE, Reason.ARTIFACT_INVALID, message)
-            .quarantined(Reason.ARTIFACT_INVALID, message, ReturnToPrevious())
+            .quarantined(
+                Reason.ARTIFACT_INVALID,
+                message,
+                ReturnToPrevious(Reason.ARTIFACT_INVALID, f"{version.metadata.name}: {message}"),
+            )
         )
     draft = draft.to(Phase.LIVE, served_digest=None)
     if not seen.reachable:
@@ -305,6 +357,14 @@ def _live(version: ModelVersion, draft: VersionDraft, seen: ServingObservation) 
         return draft.condition("Ready", UNKNOWN, Reason.SERVER_UNREACHABLE, message).plan()
     message = "The model server lost this version (it was restarted); loading it again."
     return draft.condition("Ready", UNKNOWN, Reason.LOADING, message).plan(ReloadChampion())
+
+
+def _why_it_serves(version: ModelVersion, seen: ServingObservation) -> str:
+    if version.spec.desired_state is not DesiredState.ARCHIVED:
+        return "The served digest is the wanted one."
+    if seen.turn:
+        return "Serves on: no version served before it. Promote another version to replace it."
+    return "Serves on until the version being rolled out is through."
 
 
 def _overdue(version: ModelVersion, draft: VersionDraft) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import AnalysisResult, ModelVersionStatus
 
 
@@ -34,7 +35,8 @@ class Slot:
 class ServingObservation:
     """What a substrate sees of serving.
 
-    `champion_name` is who is routed to, `turn` whether no other version of this model is being rolled out.
+    `champion_name` is who is routed to, `return_to` who would serve if that one were taken back, `turn` whether
+    no other version of this model is being rolled out.
     """
 
     reachable: bool
@@ -42,6 +44,7 @@ class ServingObservation:
     candidate: Slot = Slot()
     champion_name: str | None = None
     previous_name: str | None = None
+    return_to: str | None = None
     turn: bool = True
     analysis: AnalysisResult | None = None
 
@@ -76,7 +79,10 @@ class DropCandidate:
 
 @dataclass(frozen=True)
 class ReturnToPrevious:
-    """This champion cannot serve: let the previous one be rolled out again."""
+    """This champion cannot or shall not serve: let the previous one be rolled out again."""
+
+    reason: Reason
+    message: str
 
 
 VersionAction: TypeAlias = (

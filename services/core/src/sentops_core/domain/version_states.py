@@ -62,7 +62,8 @@ def settled(version: ModelVersion) -> bool:
         and not is_wanted(version)
     )
     unchanged = version.status.observed_generation >= version.metadata.generation
-    return unchanged and (waits or version.status.phase in resting)
+    at_rest = version.status.phase in resting and version.status.traffic_percent == 0
+    return unchanged and (waits or at_rest)
 
 
 def rollback_target(versions: Sequence[ModelVersion], champion_name: str) -> ModelVersion | None:

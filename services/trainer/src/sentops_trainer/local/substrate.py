@@ -15,7 +15,6 @@ from sentops_core.domain.plan import (
     TrainingAction,
     TrainingObservation,
 )
-from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     AnalysisResult,
     ArtifactRef,
@@ -41,7 +40,7 @@ from sentops_core.domain.serving import (
     SwitchChampion,
     VersionAction,
 )
-from sentops_core.domain.version_states import in_flight, settled
+from sentops_core.domain.version_states import in_flight, rollback_target, settled
 from sentops_core.store.pool import Pool, transaction
 from sentops_trainer.local.model_slots import ModelSlots, SlotName
 from sentops_trainer.local.processes import Processes
@@ -156,12 +155,14 @@ class LocalSubstrate:
             champion = _refusing(champion, version, refused)
             candidate = _refusing(candidate, version, refused)
         others = (other for other in versions if other.metadata.name != name)
+        target = rollback_target(versions, name)
         return ServingObservation(
             reachable=slots is not None,
             champion=champion,
             candidate=candidate,
             champion_name=routed.champion,
             previous_name=routed.previous_champion,
+            return_to=target.metadata.name if target is not None else None,
             turn=not any(in_flight(other) for other in others),
             analysis=analysis,
         )
@@ -179,14 +180,11 @@ class LocalSubstrate:
             case DropCandidate():
                 await self._route_champion_alone(version)
                 await self._slots.clear_candidate()
-            case ReturnToPrevious():
-                message = f"{version.metadata.name} cannot serve; going back."
+            case ReturnToPrevious(reason=reason, message=message):
                 async with transaction(self._pool) as connection:
                     resources = Resources(connection)
-                    await resources.recall_previous(
-                        version, message, actor=SYSTEM, reason=Reason.ARTIFACT_INVALID
-                    )
-                    # Our own change: the quarantine is still to be saved over it.
+                    await resources.recall_previous(version, message, actor=SYSTEM, reason=reason)
+                    # Our own change: the status of this version is still to be saved over it.
                     row = await resources.version_row(version.metadata.name)
                     self._seen[version.metadata.name] = row.updated_at
             case _:
