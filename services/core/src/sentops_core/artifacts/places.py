@@ -1,6 +1,7 @@
-"""Where sealed folders live: a local folder, or a prefix in an S3 bucket."""
+"""Where sealed folders live: a local folder, a mounted volume claim, or a prefix in an S3 bucket."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,8 +15,14 @@ from sentops_core.artifacts.sealed import MAX_SEAL_BYTES, check_file, check_file
 from sentops_core.domain.artifact import ArtifactFile
 from sentops_core.domain.errors import ArtifactError, InvalidInput, Unavailable
 
+CLAIM_SCHEME = "pvc"
+# Every pod has the claim of pvc://<claim>/<path> mounted at <root>/<claim>.
+PVC_ROOT = "/pvc"
+_PVC_ROOT_SETTING = "SENTOPS_PVC_ROOT"
 _INCOMING = ".incoming-"
 _ABANDONED_AFTER_SECONDS = 24 * 3600
+_CLAIM = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_LONGEST_CLAIM = 253
 
 Files = tuple[ArtifactFile, ...]
 
@@ -31,18 +38,43 @@ class Place(Protocol):
 
 
 def place_at(uri: str) -> Place:
-    """InvalidInput for an address that is neither file:///absolute/path nor s3://bucket/prefix."""
+    """InvalidInput for an address that is none of file:///absolute/path, pvc://claim/path, s3://bucket/prefix."""
     parts = urlsplit(uri)
     if parts.query or parts.fragment:
         raise InvalidInput(f"{uri!r} holds a bare ? or #; write them as %3F and %23")
     path = unquote(parts.path)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and path.strip("/"):
         return LocalPlace(Path(path))
+    if parts.scheme == CLAIM_SCHEME:
+        return LocalPlace(folder_on_claim(uri))
     if parts.scheme == "s3" and parts.netloc:
         return S3Place(f"{parts.netloc}/{path.strip('/')}".rstrip("/"))
     raise InvalidInput(
-        f"{uri!r} is not a place for artefacts; use file:///absolute/path or s3://bucket/prefix"
+        f"{uri!r} is not a place for artefacts; use file:///absolute/path, pvc://claim/path or s3://bucket/prefix"
     )
+
+
+def claim_of(uri: str) -> str:
+    """The claim of pvc://<claim>/<path>; InvalidInput if it cannot be one."""
+    parts = urlsplit(uri)
+    path = unquote(parts.path)
+    if not _CLAIM.fullmatch(parts.netloc) or len(parts.netloc) > _LONGEST_CLAIM:
+        raise InvalidInput(f"{uri!r} names no volume claim; write pvc://<claim>/<path>")
+    if not path.strip("/") or ".." in path.split("/"):
+        raise InvalidInput(
+            f"{uri!r} names no folder of the claim; write pvc://<claim>/<path>, without .."
+        )
+    return parts.netloc
+
+
+def folder_on_claim(uri: str) -> Path:
+    """Where a pod sees the folder of pvc://<claim>/<path>; Unavailable where the claim is not mounted."""
+    claim = Path(os.environ.get(_PVC_ROOT_SETTING) or PVC_ROOT) / claim_of(uri)
+    if not claim.is_dir():
+        raise Unavailable(
+            f"{uri} cannot be used here: the claim is not mounted at {claim}, as it is in a cluster's pods"
+        )
+    return claim / unquote(urlsplit(uri).path).strip("/")
 
 
 def below(root_uri: str, *parts: str) -> str:
