@@ -1,9 +1,19 @@
 """The base of every model that crosses an edge, and the scalar types they share."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -25,11 +35,31 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_RFC_3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[-+]\d{2}:\d{2})", re.ASCII
+)
+
+
+def _as_kubernetes_writes_it(moment: object) -> object:
+    if isinstance(moment, str) and not _RFC_3339.fullmatch(moment):
+        raise ValueError("a moment is written like 2026-11-21T12:00:00Z")
+    if not isinstance(moment, str | datetime):
+        raise ValueError("a moment is text like 2026-11-21T12:00:00Z")  # noqa: TRY004 - pydantic wants it
+    return moment
+
+
 def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_as_kubernetes_writes_it), AfterValidator(_in_utc)
+]
+# As in a custom resource: "3" is no number and 1 is no truth value.
+Integer = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+# What Kubernetes' 32-bit counters and seconds can hold.
+INT32_MAX = 2**31 - 1
 ResourceName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
 ]
@@ -45,8 +75,40 @@ StorageUri = Annotated[
         pattern=r"^(file|s3|gs|https|hf|pvc|package|mlflow|named)://\S+$", max_length=1024
     ),
 ]
+
+
+def _address(*schemes: str, advice: str) -> AfterValidator:
+    # Spaces are named one by one: the API server's \s is ASCII's, Python's is Unicode's.
+    pattern = re.compile(rf"({'|'.join(schemes)})://[^ \t\r\n\f\v]+")
+
+    def check(address: str) -> str:
+        if not pattern.fullmatch(address):
+            raise ValueError(f"'{address}' is {advice}")
+        return address
+
+    return AfterValidator(check)
+
+
+# What the engine and the store can use (trainer's base_models, core.artifacts.places).
+BaseModelUri = Annotated[
+    str,
+    StringConstraints(max_length=1024),
+    _address(
+        *("named", "hf", "package", "file", "pvc"),
+        advice="no base model: use named://multilingual-small, hf://org/name@revision, package://package/path, "
+        "file:///folder or pvc://claim/path",
+    ),
+]
+StoreUri = Annotated[
+    str,
+    StringConstraints(max_length=1024),
+    _address(
+        *("file", "s3", "pvc"),
+        advice="no place for artefacts: use s3://bucket/prefix, pvc://claim/path or file:///folder",
+    ),
+]
 # Kubernetes has no portable float: numbers with a fraction travel as strings, as in Kubeflow's TrainJob.
 DecimalString = Annotated[
     str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$", max_length=24)
 ]
-Percentage = Annotated[int, Field(ge=0, le=100)]
+Percentage = Annotated[Integer, Field(ge=0, le=100)]

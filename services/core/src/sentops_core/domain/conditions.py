@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
-from sentops_core.domain.base import Document, Moment
+from sentops_core.domain.base import Document, Integer, Moment
 from sentops_core.domain.reasons import Reason
 
 
@@ -22,7 +22,7 @@ class Condition(Document):
     reason: Reason
     message: str = ""
     last_transition_time: Moment
-    observed_generation: int = 0
+    observed_generation: Integer = 0
 
 
 def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | None:

@@ -2,28 +2,28 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, Strict
 
-from sentops_core.domain.base import Digest, Document, Label
+from sentops_core.domain.base import Digest, Document, Integer, Label
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 
 
 class ClassScores(Document):
     precision: Share
     recall: Share
     f1: Share
-    support: int = Field(ge=0)
+    support: Integer = Field(ge=0)
 
 
 class Evaluation(Document):
     """One model on the held-out rows; `calibration_error` is the expected calibration error over 10 bins."""
 
-    rows: int = Field(ge=0)
+    rows: Integer = Field(ge=0)
     accuracy: Share
     macro_f1: Share
     per_class: dict[Label, ClassScores]
-    confusion: tuple[tuple[int, ...], ...] = Field(
+    confusion: tuple[tuple[Integer, ...], ...] = Field(
         description="Rows: true label, columns: predicted; order of labels."
     )
     calibration_error: Share
@@ -35,10 +35,10 @@ class PairedComparison(Document):
     champion_version: str
     champion_digest: Digest
     champion: Evaluation
-    both_right: int = Field(ge=0)
-    only_candidate_right: int = Field(ge=0)
-    only_champion_right: int = Field(ge=0)
-    neither_right: int = Field(ge=0)
+    both_right: Integer = Field(ge=0)
+    only_candidate_right: Integer = Field(ge=0)
+    only_champion_right: Integer = Field(ge=0)
+    neither_right: Integer = Field(ge=0)
     macro_f1_difference: float
     macro_f1_difference_low: float = Field(
         description="Lower end of the paired bootstrap 90 % interval."
@@ -51,5 +51,5 @@ class PairedComparison(Document):
 class MustPass(Document):
     """Examples every version must get right; failed ones by text, shortened."""
 
-    total: int = Field(ge=0)
+    total: Integer = Field(ge=0)
     failed: tuple[str, ...] = ()

@@ -3,24 +3,66 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from sentops_core.domain.base import (
+    INT32_MAX,
+    BaseModelUri,
     DecimalString,
     Digest,
     Document,
+    Flag,
+    Integer,
     Label,
     ModelName,
     Moment,
     Percentage,
     ResourceName,
-    StorageUri,
+    StoreUri,
 )
 from sentops_core.domain.conditions import Condition
 from sentops_core.domain.evaluation import Evaluation
 
 API_VERSION: Literal["sentops.dev/v1alpha1"] = "sentops.dev/v1alpha1"
 DEFAULT_LABELS: tuple[Label, ...] = ("negative", "neutral", "positive")
+
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(labels)) < len(labels):
+        raise ValueError("each label is named once")
+    return labels
+
+
+def _quantity_text(value: object) -> object:
+    """Kubernetes takes `cpu: 2` for `cpu: "2"`."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Labels = Annotated[tuple[Label, ...], Field(min_length=2, max_length=32), AfterValidator(_distinct)]
+Seconds = Annotated[Integer, Field(ge=0, le=INT32_MAX)]
+Quantity = Annotated[
+    str,
+    BeforeValidator(_quantity_text),
+    StringConstraints(
+        pattern=r"^[+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$",
+        max_length=32,
+    ),
+]
+LabelValue = Annotated[
+    str,
+    StringConstraints(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", max_length=63),
+]
+PodLabels = Annotated[dict[str, LabelValue], Field(max_length=32)]
+ImageName = Annotated[
+    str, StringConstraints(pattern=r"^[^ \t\r\n\f\v]+$", min_length=1, max_length=512)
+]
+SubdomainName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        max_length=253,
+    ),
+]
 
 
 class Metadata(Document):
@@ -31,7 +73,7 @@ class Metadata(Document):
     name: ResourceName
     namespace: str | None = None
     uid: str | None = None
-    generation: int = 1
+    generation: Integer = 1
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     creation_timestamp: Moment | None = None
@@ -53,15 +95,15 @@ class Hyperparameters(Document):
     learning_rate: DecimalString | None = Field(
         default=None, description="Over 0, at most 0.01; for example 5e-5."
     )
-    epochs: int | None = Field(default=None, ge=1, le=100)
-    batch_size: int | None = Field(default=None, ge=1, le=1024)
-    max_length: int | None = Field(
+    epochs: Integer | None = Field(default=None, ge=1, le=100)
+    batch_size: Integer | None = Field(default=None, ge=1, le=1024)
+    max_length: Integer | None = Field(
         default=None, ge=8, le=512, description="Tokens per text; longer texts are cut."
     )
     weight_decay: DecimalString | None = Field(default=None, description="From 0 to 1.")
     warmup_ratio: DecimalString | None = Field(default=None, description="From 0 to 0.5.")
-    early_stopping_patience: int | None = Field(default=None, ge=1, le=20)
-    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+    early_stopping_patience: Integer | None = Field(default=None, ge=1, le=20)
+    seed: Integer = Field(default=42, ge=0, le=INT32_MAX)
 
     @model_validator(mode="after")
     def _in_range(self) -> "Hyperparameters":
@@ -75,43 +117,73 @@ class Hyperparameters(Document):
 
 
 class BaseModelRef(Document):
-    storage_uri: StorageUri
+    storage_uri: BaseModelUri
     secret_ref: SecretRef | None = None
 
 
 class DatasetRef(Document):
     """A materialised dataset version: its folder in the artefact store, and the hash it must have."""
 
-    storage_uri: StorageUri
+    storage_uri: StoreUri
     content_hash: Digest
-    labels: tuple[Label, ...] = Field(default=DEFAULT_LABELS, min_length=2, max_length=32)
+    labels: Labels = DEFAULT_LABELS
 
 
 class Resources(Document):
-    requests: dict[str, str] = {}
-    limits: dict[str, str] = {}
+    """Of one run's pod, as in a container: cpu, memory, nvidia.com/gpu, ..."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
 
 
 class Trainer(Document):
     method: Method = Method.FINE_TUNE
     hyperparameters: Hyperparameters = Hyperparameters()
-    image: str | None = None
-    num_nodes: int = Field(default=1, ge=1, le=64)
+    image: ImageName | None = None
+    num_nodes: Integer = Field(default=1, ge=1, le=64)
     resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _method_uses_it_all(self) -> "Trainer":
+        if self.method is Method.LINEAR and self.num_nodes > 1:
+            raise ValueError("the method Linear trains on one node; leave numNodes out")
+        return self
+
+
+class Toleration(Document):
+    """As in a pod; what Kubernetes would refuse there is refused here."""
+
+    key: Annotated[str, StringConstraints(max_length=316)] = ""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: LabelValue = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Toleration":
+        if not self.key and self.operator != "Exists":
+            raise ValueError("a toleration without key tolerates every taint: set operator: Exists")
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration with operator Exists has no value")
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError("tolerationSeconds needs effect: NoExecute")
+        return self
 
 
 class PodTemplate(Document):
     """Where the run's pods may go. Kubernetes only: one machine refuses a job that sets any of it."""
 
-    node_selector: dict[str, str] = {}
-    tolerations: tuple[dict[str, object], ...] = ()
-    affinity: dict[str, object] = {}
-    priority_class_name: str | None = None
-    labels: dict[str, str] = {}
+    node_selector: PodLabels = {}
+    tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
+    affinity: dict[
+        Literal["nodeAffinity", "podAffinity", "podAntiAffinity"], dict[str, object]
+    ] = {}
+    priority_class_name: SubdomainName | None = None
+    labels: PodLabels = {}
 
 
 class Output(Document):
-    storage_uri: StorageUri
+    storage_uri: StoreUri
 
 
 class GateMetric(Document):
@@ -146,18 +218,24 @@ class MustPassExample(Document):
 class Gate(Document):
     """What a candidate must show on the dataset's frozen held-out rows before it may serve."""
 
-    min_samples: int = Field(default=50, ge=1)
+    min_samples: Integer = Field(default=50, ge=1, le=INT32_MAX)
     metrics: tuple[GateMetric, ...] = Field(default=(GateMetric(),), min_length=1, max_length=2)
     per_class_min: PerClassMin = PerClassMin()
     must_pass: tuple[MustPassExample, ...] = Field(default=(), max_length=100)
+
+    @model_validator(mode="after")
+    def _metrics_are_distinct(self) -> "Gate":
+        if len({metric.name for metric in self.metrics}) < len(self.metrics):
+            raise ValueError("gate.metrics names each metric once")
+        return self
 
 
 class RolloutStep(Document):
     """One of: send this share of traffic; wait; wait until feedback on both versions can be compared."""
 
     set_weight: Percentage | None = None
-    pause_seconds: int | None = Field(default=None, ge=0)
-    analysis: bool | None = None
+    pause_seconds: Seconds | None = None
+    analysis: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "RolloutStep":
@@ -178,11 +256,11 @@ class OnInconclusive(StrEnum):
 class Rollout(Document):
     """No steps: verify, then switch at once. `shadow` lets the candidate answer in silence first."""
 
-    shadow_seconds: int = Field(default=0, ge=0)
+    shadow_seconds: Seconds = 0
     steps: tuple[RolloutStep, ...] = Field(default=(), max_length=20)
-    progress_deadline_seconds: int = Field(default=600, ge=1)
-    min_samples: int = Field(
-        default=200, ge=1, description="Votes per variant that an analysis needs."
+    progress_deadline_seconds: Seconds = Field(default=600, ge=1)
+    min_samples: Integer = Field(
+        default=200, ge=1, le=INT32_MAX, description="Votes per variant that an analysis needs."
     )
     on_inconclusive: OnInconclusive = OnInconclusive.HOLD
 
@@ -203,13 +281,13 @@ class Promotion(Document):
 class Approval(Document):
     """A person's word; who and when come from the access layer, never from the document alone."""
 
-    approved: bool
+    approved: Flag
     by: str = Field(default="", max_length=100)
     reason: str = Field(default="", max_length=500)
-    skip_steps: bool = Field(
+    skip_steps: Flag = Field(
         default=False, description="Pass over what remains of shadow and canary."
     )
-    clear_quarantine: bool = Field(
+    clear_quarantine: Flag = Field(
         default=False, description="Try a quarantined version once more."
     )
 
@@ -225,12 +303,11 @@ class TrainingJobSpec(Document):
     output: Output
     gate: Gate = Gate()
     promotion: Promotion = Promotion()
-    suspend: bool = False
-    backoff_limit: int = Field(default=2, ge=0, le=20)
-    active_deadline_seconds: int | None = Field(default=None, ge=1)
-    ttl_seconds_after_finished: int = Field(
+    suspend: Flag = False
+    backoff_limit: Integer = Field(default=2, ge=0, le=20)
+    active_deadline_seconds: Seconds | None = Field(default=None, ge=1)
+    ttl_seconds_after_finished: Seconds = Field(
         default=86_400,
-        ge=0,
         description="Then the run's leftovers go; job, version and artefact stay.",
     )
 
@@ -271,7 +348,7 @@ class TrainerStatus(Document):
     model_config = Document.model_config | {"extra": "ignore"}
 
     progress_percentage: Percentage | None = None
-    estimated_remaining_seconds: int | None = Field(default=None, ge=0)
+    estimated_remaining_seconds: Integer | None = Field(default=None, ge=0)
     metrics: tuple[Metric, ...] = ()
     last_updated_time: Moment | None = None
 
@@ -296,7 +373,7 @@ class GateResult(Document):
 
     verdict: Verdict
     reasons: tuple[str, ...]
-    samples: int
+    samples: Integer
     champion_version: str | None = None
     champion_digest: Digest | None = None
     p_value: DecimalString | None = Field(
@@ -306,16 +383,16 @@ class GateResult(Document):
 
 
 class NameRef(Document):
-    name: str
+    name: ResourceName
 
 
 class TrainingJobStatus(Document):
     """Conditions: Suspended, Trained, GatePassed, Complete, Failed."""
 
-    observed_generation: int = 0
+    observed_generation: Integer = 0
     phase: TrainingJobPhase = TrainingJobPhase.PENDING
-    attempt: int = 0
-    failed: int = Field(default=0, description="Attempts that count against backoffLimit.")
+    attempt: Integer = 0
+    failed: Integer = Field(default=0, description="Attempts that count against backoffLimit.")
     start_time: Moment | None = None
     completion_time: Moment | None = None
     job_name: str | None = None
@@ -341,20 +418,20 @@ class DesiredState(StrEnum):
 
 
 class ArtifactRef(Document):
-    storage_uri: StorageUri
+    storage_uri: StoreUri
     digest: Digest
-    size_bytes: int = Field(ge=0)
+    size_bytes: Integer = Field(ge=0, le=2**53)
 
 
 class ModelVersionSpec(Document):
     """Immutable except `desiredState` and `approval`."""
 
     model_name: ModelName
-    version: int = Field(ge=1)
+    version: Integer = Field(ge=1, le=INT32_MAX)
     artifact: ArtifactRef
     training_job_ref: NameRef | None = None
     dataset_hash: Digest
-    labels: tuple[Label, ...] = Field(default=DEFAULT_LABELS, min_length=2, max_length=32)
+    labels: Labels = DEFAULT_LABELS
     gate_result: GateResult | None = None
     desired_state: DesiredState = DesiredState.CANDIDATE
     approval: Approval | None = None
@@ -393,10 +470,10 @@ class AnalysisResult(Document):
 class ModelVersionStatus(Document):
     """Conditions: ArtifactVerified, Loaded, CanaryHealthy, Promoted, Ready."""
 
-    observed_generation: int = 0
+    observed_generation: Integer = 0
     phase: ModelVersionPhase = ModelVersionPhase.PENDING
     traffic_percent: Percentage = 0
-    current_step_index: int = Field(default=0, ge=0)
+    current_step_index: Integer = Field(default=0, ge=0)
     step_started_at: Moment | None = None
     phase_started_at: Moment | None = None
     switch_started_at: Moment | None = None
@@ -429,5 +506,5 @@ class Variant(Document):
 class Routing(Document):
     """GET /routing of the trainer. No variants: nothing is live yet. Weights add up to 100 otherwise."""
 
-    revision: int = Field(ge=0)
+    revision: Integer = Field(ge=0)
     variants: tuple[Variant, ...] = ()
