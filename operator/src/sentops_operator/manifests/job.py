@@ -197,7 +197,7 @@ def _container(
     container = pods.container_basics(CONTAINER, _image(job, settings), settings.image_pull_policy)
     container |= {
         "command": _command(job, run_spec, _gpus(resources)),
-        "env": _env(job, settings),
+        "env": _env(job, settings, resources),
         "resources": pods.resources_of(resources),
         "volumeMounts": mounts,
     }
@@ -243,7 +243,7 @@ def _gpus(resources: Resources) -> int:
     return total
 
 
-def _env(job: TrainingJob, settings: RunSettings) -> list[Manifest]:
+def _env(job: TrainingJob, settings: RunSettings, resources: Resources) -> list[Manifest]:
     values = {
         **pods.WRITABLE_FOLDERS,
         "MPLCONFIGDIR": f"{pods.SCRATCH}/matplotlib",
@@ -257,7 +257,7 @@ def _env(job: TrainingJob, settings: RunSettings) -> list[Manifest]:
             "KUBEFLOW_TRAINER_SERVER_URL": f"{url}/training-jobs/{place}/progress",
             "KUBEFLOW_TRAINER_SERVER_TOKEN": f"{_TOKEN_FOLDER}/token",
         }
-    return [*pods.plain_env(values), pods.cpu_limit_env("SENTOPS_RUN_THREADS")]
+    return [*pods.plain_env(values), pods.cores_env("SENTOPS_RUN_THREADS", resources)]
 
 
 def _keeps_work(job: TrainingJob, settings: RunSettings) -> bool:

@@ -96,10 +96,14 @@ def plain_env(values: Mapping[str, str]) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def cpu_limit_env(name: str) -> Manifest:
-    """The container's CPU limit, rounded up; without one, what the node has to give."""
-    reference = {"resource": "limits.cpu", "divisor": "1"}
-    return {"name": name, "valueFrom": {"resourceFieldRef": reference}}
+def cores_env(name: str, resources: Resources) -> Manifest:
+    """How many cores the container may count on, rounded up: its limit, else its request, else the node's."""
+    only_requested = "cpu" in resources.requests and "cpu" not in resources.limits
+    source = "requests.cpu" if only_requested else "limits.cpu"
+    return {
+        "name": name,
+        "valueFrom": {"resourceFieldRef": {"resource": source, "divisor": "1"}},
+    }
 
 
 def secret_env(name: str, *, optional: bool) -> Manifest:

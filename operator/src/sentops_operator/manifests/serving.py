@@ -186,7 +186,7 @@ def _container(
     container = pods.container_basics(CONTAINER, settings.image, settings.image_pull_policy)
     container |= {
         "command": ["python", "-m", "sentops_model_server"],
-        "env": _env(version),
+        "env": _env(version, settings),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": pods.resources_of(settings.resources),
         "volumeMounts": mounts,
@@ -201,7 +201,7 @@ def _container(
     return container
 
 
-def _env(version: ModelVersion) -> list[Manifest]:
+def _env(version: ModelVersion, settings: ServingSettings) -> list[Manifest]:
     artifact = version.spec.artifact
     values = {
         **pods.WRITABLE_FOLDERS,
@@ -213,7 +213,7 @@ def _env(version: ModelVersion) -> list[Manifest]:
         "SENTOPS_MODEL_ARTIFACT_DIGEST": artifact.digest,
         "SENTOPS_MODEL_VERSION": version.metadata.name,
     }
-    return [*pods.plain_env(values), pods.cpu_limit_env("SENTOPS_MODEL_WORKERS")]
+    return [*pods.plain_env(values), pods.cores_env("SENTOPS_MODEL_WORKERS", settings.resources)]
 
 
 def _probe(path: str, **fields: int) -> Manifest:
