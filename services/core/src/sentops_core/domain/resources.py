@@ -74,6 +74,7 @@ class Metadata(Document):
     namespace: str | None = None
     uid: str | None = None
     generation: Integer = 1
+    resource_version: str | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     creation_timestamp: Moment | None = None
