@@ -56,10 +56,10 @@ PodLabels = Annotated[dict[str, LabelValue], Field(max_length=32)]
 ImageName = Annotated[
     str, StringConstraints(pattern=r"^[^ \t\r\n\f\v]+$", min_length=1, max_length=512)
 ]
-SubdomainName = Annotated[
+PriorityClassName = Annotated[
     str,
     StringConstraints(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$",
         max_length=253,
     ),
 ]
@@ -146,8 +146,16 @@ class Trainer(Document):
 
     @model_validator(mode="after")
     def _method_uses_it_all(self) -> "Trainer":
-        if self.method is Method.LINEAR and self.num_nodes > 1:
+        if self.method is not Method.LINEAR:
+            return self
+        if self.num_nodes > 1:
             raise ValueError("the method Linear trains on one node; leave numNodes out")
+        given = self.hyperparameters.to_document().keys() - {"maxLength", "seed"}
+        if given:
+            raise ValueError(
+                f"The method Linear does not use {', '.join(sorted(given))}; leave them out, "
+                "or train with FineTune."
+            )
         return self
 
 
@@ -179,7 +187,7 @@ class PodTemplate(Document):
     affinity: dict[
         Literal["nodeAffinity", "podAffinity", "podAntiAffinity"], dict[str, object]
     ] = {}
-    priority_class_name: SubdomainName | None = None
+    priority_class_name: PriorityClassName | None = None
     labels: PodLabels = {}
 
 
@@ -373,14 +381,14 @@ class GateResult(Document):
     """The verdict with the numbers it stands on; `reasons` are sentences, the deciding ones first."""
 
     verdict: Verdict
-    reasons: tuple[str, ...]
+    reasons: tuple[str, ...] = Field(max_length=200)
     samples: Integer
     champion_version: str | None = None
     champion_digest: Digest | None = None
     p_value: DecimalString | None = Field(
         default=None, description="Exact McNemar test, two-sided."
     )
-    metrics: tuple[GateMetricResult, ...] = ()
+    metrics: tuple[GateMetricResult, ...] = Field(default=(), max_length=16)
 
 
 class NameRef(Document):
