@@ -1,7 +1,7 @@
 """Wires the model server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -21,7 +21,10 @@ from sentops_model_server.slots import SlotName, Slots, WantedVersion
 log = structlog.get_logger()
 
 
-def build_app(settings: ModelSettings) -> FastAPI:
+def build_app(
+    settings: ModelSettings, *, give_up: Callable[[Exception], None] = lambda _error: None
+) -> FastAPI:
+    """The server; `give_up` is told why the fixed artefact can never be served, and may end the process."""
     registry = new_registry()
     metrics = ModelMetrics.on(registry)
     fixed = _fixed_artifact(settings)
@@ -41,7 +44,7 @@ def build_app(settings: ModelSettings) -> FastAPI:
             control=control,
         )
         service.queue.start()
-        loading = asyncio.create_task(_load_fixed(service.slots, fixed)) if fixed else None
+        loading = asyncio.create_task(_load_fixed(service.slots, fixed, give_up)) if fixed else None
         try:
             yield {"service": service}
         finally:
@@ -89,17 +92,19 @@ def _fixed_artifact(settings: ModelSettings) -> WantedVersion | None:
     )
 
 
-async def _load_fixed(slots: Slots, wanted: WantedVersion) -> None:
-    """Load what the deployment names. A store that is away is tried again; a bad artefact leaves us unready."""
+async def _load_fixed(
+    slots: Slots, wanted: WantedVersion, give_up: Callable[[Exception], None]
+) -> None:
+    """Load what the deployment names. A store that is away is tried again; a bad artefact never is."""
     while True:
         try:
             await slots.put(SlotName.CHAMPION, wanted)
         except PlatformError as error:
             if error.retry_after is None:
-                return  # the slot's message says why, and so does /health/ready
+                return give_up(error)  # the slot's message says why, and so does /health/ready
             await asyncio.sleep(error.retry_after.total_seconds())
-        except Exception:
+        except Exception as error:
             log.exception("fixed_artifact_failed")
-            return
+            return give_up(error)
         else:
-            return
+            return None

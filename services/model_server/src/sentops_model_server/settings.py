@@ -30,6 +30,8 @@ class ModelSettings(ServiceSettings):
     artifact_uri: StorageUri | None = None
     artifact_digest: Digest | None = None
     version: str | None = None
+    # Where Kubernetes reads a container's last words, if it can be written to.
+    termination_log: Path = Path("/dev/termination-log")
 
     workers: int = Field(default_factory=_cores, ge=1, le=256)
     # About five seconds of work for two cores and a small int8 model; waiting longer helps nobody.
