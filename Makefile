@@ -48,6 +48,29 @@ bench-swap: .venv/.installed  ## 50 hot swaps of the model under constant load; 
 bench-quality: .venv/.installed  ## Train on real reviews with three seeds and score rows never trained on; prints JSON
 	@$(RUN)/python benchmarks/quality.py $(BENCH_OPTIONS)
 
+# What images are called, and what else `docker build` is told (say, IMAGE_OPTIONS="--build-arg TORCH_BACKEND=cu130").
+REGISTRY ?=
+TAG ?= dev
+IMAGE_OPTIONS ?=
+IMAGE_PREFIX = $(if $(REGISTRY),$(REGISTRY)/)
+IMAGES := web backoffice model trainer monitor operator
+
+.PHONY: images
+images: $(addprefix image-,$(IMAGES))  ## Build the images sentops-{web,backoffice,model,trainer,monitor,operator} (REGISTRY=, TAG=dev)
+
+image-%:
+	@echo "Building $(IMAGE_PREFIX)sentops-$*:$(TAG) ..."
+	@DOCKER_BUILDKIT=1 docker build --quiet --target $* --tag $(IMAGE_PREFIX)sentops-$*:$(TAG) --build-arg VERSION=$(TAG) \
+	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(IMAGE_OPTIONS) .
+
+.PHONY: image-sizes
+image-sizes:  ## What each image adds to its base; prints JSON
+	@$(PYTHON) tests/images/sizes.py "$(IMAGE_PREFIX)" "$(TAG)"
+
+.PHONY: e2e
+e2e: .venv/.installed  ## The whole lifecycle in the cluster that KUBECONFIG names (see tests/e2e/README.md)
+	@$(RUN)/pytest tests/e2e -m e2e $(TEST_OPTIONS)
+
 .PHONY: install
 install: .venv/.installed  ## The programs and their tools in .venv, from the lock (TORCH_BACKEND=auto: torch for this machine's GPU)
 	@[ $(TORCH_BACKEND) = cpu ] || $(UV) pip install --quiet --no-config --reinstall-package torch --torch-backend $(TORCH_BACKEND) torch==$(TORCH_VERSION)
