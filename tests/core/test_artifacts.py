@@ -177,13 +177,50 @@ def test_a_folder_changed_after_sealing_is_not_published(
         "file:///",
         "file:///a?b",
         "s3://b/c#d",
+        "pvc://",
+        "pvc://models",
+        "pvc://models/",
+        "pvc://models/../other/store",
+        "pvc://models/%2E%2E/other",
+        "pvc://../models",
+        "pvc://Models/store",
+        "pvc:///models/store",
     ],
 )
-def test_an_address_of_another_kind_is_refused_with_the_two_that_work(
+def test_an_address_of_another_kind_is_refused_with_those_that_work(
     uri: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInput):
         fetch_artifact(uri, "sha256:" + "0" * 64, tmp_path)
+
+
+def test_an_artifact_on_a_volume_claim_keeps_the_claims_address(
+    artifact: BuiltArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTOPS_PVC_ROOT", str(tmp_path / "pvc"))
+    (tmp_path / "pvc" / "models").mkdir(parents=True)
+
+    published = publish_folder(artifact.folder, "pvc://models/the%20store/reviews")
+    folder = fetch_artifact(published.storage_uri, published.digest, tmp_path / "cache")
+
+    hex_digest = artifact.digest.removeprefix("sha256:")
+    below = f"artifacts/{hex_digest}"
+    assert published.storage_uri == f"pvc://models/the%20store/reviews/{below}"
+    assert folder == tmp_path / "pvc" / "models" / "the store" / "reviews" / below
+    assert contents(folder) == contents(artifact.folder)
+
+
+def test_a_volume_claim_that_is_not_mounted_may_be_later_and_is_never_made_up(
+    artifact: BuiltArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTOPS_PVC_ROOT", str(tmp_path / "pvc"))
+    for use in (
+        lambda: publish_folder(artifact.folder, "pvc://models/store"),
+        lambda: fetch_artifact("pvc://models/store/x", artifact.digest, tmp_path),
+    ):
+        with pytest.raises(Unavailable, match=r"the claim is not mounted at .*/pvc/models"):
+            use()
+    assert not (tmp_path / "pvc").exists()
 
 
 def test_a_manifest_is_read_and_verified_in_place(artifact: BuiltArtifact) -> None:

@@ -70,6 +70,8 @@ def test_a_sentence_transformers_folder_is_pooled_as_it_declares(tmp_path: Path)
         ("package://no_such_package/model", "no_such_package of .* is not installed"),
         ("s3://bucket/model", "is no address of a base model: use hf://"),
         ("hf://nobody/nothing@main", "hf://nobody/nothing@main cannot be fetched"),
+        ("pvc://no-such-claim/base", "the claim is not mounted at .*/no-such-claim"),
+        ("pvc://bases/../other", r"names no folder of the claim; .* without \.\."),
     ],
 )
 def test_what_cannot_be_resolved_is_said_in_a_sentence(
@@ -77,6 +79,14 @@ def test_what_cannot_be_resolved_is_said_in_a_sentence(
 ) -> None:
     with pytest.raises(BaseModelUnavailable, match=sentence):
         base_models.resolve(uri)
+
+
+def test_a_base_on_a_volume_claim_is_used_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTOPS_PVC_ROOT", str(tmp_path))
+    folder = a_base(tmp_path / "bases" / "encoder")
+    assert base_models.resolve("pvc://bases/encoder").folder == folder
 
 
 def test_a_base_inside_an_installed_package_is_found(

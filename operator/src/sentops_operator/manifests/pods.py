@@ -1,9 +1,8 @@
 """What the pods of runs and of model servers have in common."""
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 
-from sentops_core.artifacts.places import CLAIM_SCHEME, PVC_ROOT, claim_of
+from sentops_core.artifacts.places import PVC_ROOT, claim_of, is_on_claim
 from sentops_core.domain.resources import PodTemplate, Resources, Toleration
 from sentops_operator.manifests.metadata import Manifest
 
@@ -130,7 +129,7 @@ def mount(name: str, path: str, *, read_only: bool = False) -> Manifest:
 
 def claims_in(*uris: str) -> list[str]:
     """The claims that these addresses lie on, each once."""
-    return sorted({claim_of(uri) for uri in uris if urlsplit(uri).scheme == CLAIM_SCHEME})
+    return sorted({claim_of(uri) for uri in uris if is_on_claim(uri)})
 
 
 def claim_volumes(

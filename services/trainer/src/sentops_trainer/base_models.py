@@ -19,6 +19,8 @@ import structlog
 from pydantic import BaseModel as Settings
 from pydantic import ConfigDict, ValidationError
 
+from sentops_core.artifacts.places import folder_on_claim
+from sentops_core.domain.errors import PlatformError
 from sentops_trainer import base_packages, e5_file
 from sentops_trainer.failures import BaseModelUnavailable
 
@@ -63,10 +65,12 @@ def resolve(uri: str) -> BaseModel:
             folder = _in_package(place)
         case "file":
             folder = Path(unquote(parts.path))
+        case "pvc":
+            folder = _on_claim(uri)
         case _:
             raise BaseModelUnavailable(
                 f"{uri} is no address of a base model: use hf://org/name@revision, file:///folder, "
-                f"package://package/path, or {' or '.join(f'named://{name}' for name in _NAMED)}"
+                f"pvc://claim/folder, package://package/path, or {' or '.join(f'named://{name}' for name in _NAMED)}"
             )
     return _opened(uri, folder)
 
@@ -110,6 +114,13 @@ def _read_about(folder: Path) -> About:
     if declared.is_file() and json.loads(declared.read_bytes()).get("pooling_mode_cls_token"):
         return About(pooling="cls")
     return About()
+
+
+def _on_claim(uri: str) -> Path:
+    try:
+        return folder_on_claim(uri)
+    except PlatformError as error:
+        raise BaseModelUnavailable(str(error)) from error
 
 
 def _in_package(place: str) -> Path:

@@ -15,7 +15,7 @@ from sentops_core.artifacts.sealed import MAX_SEAL_BYTES, check_file, check_file
 from sentops_core.domain.artifact import ArtifactFile
 from sentops_core.domain.errors import ArtifactError, InvalidInput, Unavailable
 
-CLAIM_SCHEME = "pvc"
+_CLAIM_SCHEME = "pvc"
 # Every pod has the claim of pvc://<claim>/<path> mounted at <root>/<claim>.
 PVC_ROOT = "/pvc"
 _PVC_ROOT_SETTING = "SENTOPS_PVC_ROOT"
@@ -45,13 +45,17 @@ def place_at(uri: str) -> Place:
     path = unquote(parts.path)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and path.strip("/"):
         return LocalPlace(Path(path))
-    if parts.scheme == CLAIM_SCHEME:
-        return LocalPlace(folder_on_claim(uri))
+    if is_on_claim(uri):
+        return ClaimPlace(uri)
     if parts.scheme == "s3" and parts.netloc:
         return S3Place(f"{parts.netloc}/{path.strip('/')}".rstrip("/"))
     raise InvalidInput(
         f"{uri!r} is not a place for artefacts; use file:///absolute/path, pvc://claim/path or s3://bucket/prefix"
     )
+
+
+def is_on_claim(uri: str) -> bool:
+    return urlsplit(uri).scheme == _CLAIM_SCHEME
 
 
 def claim_of(uri: str) -> str:
@@ -69,12 +73,16 @@ def claim_of(uri: str) -> str:
 
 def folder_on_claim(uri: str) -> Path:
     """Where a pod sees the folder of pvc://<claim>/<path>; Unavailable where the claim is not mounted."""
-    claim = Path(os.environ.get(_PVC_ROOT_SETTING) or PVC_ROOT) / claim_of(uri)
+    claim = _mount_of(uri)
     if not claim.is_dir():
         raise Unavailable(
             f"{uri} cannot be used here: the claim is not mounted at {claim}, as it is in a cluster's pods"
         )
     return claim / unquote(urlsplit(uri).path).strip("/")
+
+
+def _mount_of(uri: str) -> Path:
+    return Path(os.environ.get(_PVC_ROOT_SETTING) or PVC_ROOT) / claim_of(uri)
 
 
 def below(root_uri: str, *parts: str) -> str:
@@ -125,6 +133,22 @@ class LocalPlace:
         del seal_content, cached
         check_files(self._path, files, seal=seal)
         return self._path
+
+
+class ClaimPlace(LocalPlace):
+    """A folder on a volume claim. One that is not mounted holds nothing, which says nothing of what it should hold."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(_mount_of(uri) / unquote(urlsplit(uri).path).strip("/"))
+        self._uri = uri
+
+    def read_seal(self, seal: str) -> bytes | None:
+        folder_on_claim(self._uri)
+        return super().read_seal(seal)
+
+    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None:
+        folder_on_claim(self._uri)
+        super().store(folder, files, seal, seal_content)
 
 
 class S3Place:
