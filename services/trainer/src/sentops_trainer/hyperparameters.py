@@ -2,11 +2,11 @@
 
 from dataclasses import asdict, dataclass
 
+from sentops_core.domain.hyperparameters import unused
 from sentops_core.domain.resources import Hyperparameters, Method
 from sentops_trainer.failures import BadSpec
 
 DEFAULT_MAX_LENGTH = 256
-_USED_BY_LINEAR = {"seed", "max_length"}
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,6 @@ class FineTuneSettings:
 
 
 Settings = LinearSettings | FineTuneSettings
-
-
-def unused(method: Method, given: Hyperparameters) -> list[str]:
-    """The names, as the API writes them, that were set though the method has no use for them."""
-    if method is Method.FINE_TUNE:
-        return []
-    fields = given.model_dump(by_alias=False, exclude_none=True)
-    aliases = {name: field.alias or name for name, field in Hyperparameters.model_fields.items()}
-    return [aliases[name] for name in fields if name not in _USED_BY_LINEAR]
 
 
 def settle(method: Method, given: Hyperparameters) -> Settings:

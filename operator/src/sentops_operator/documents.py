@@ -1,0 +1,112 @@
+"""Between custom resources as the API server keeps them and the core's documents."""
+
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from sentops_core.domain.plan import RegisterVersion
+from sentops_core.domain.resources import (
+    ArtifactRef,
+    Metadata,
+    ModelVersion,
+    ModelVersionSpec,
+    NameRef,
+    TrainingJob,
+)
+from sentops_core.domain.run import ChampionRef, RunSpec
+from sentops_core.kube.api import Manifest
+from sentops_operator.manifests import metadata as names
+
+log = structlog.get_logger()
+
+
+class InvalidDocument(Exception):
+    """A custom resource that its schema let through and the core refuses; the message is for its author."""
+
+
+def to_training_job(found: Manifest) -> TrainingJob:
+    try:
+        return TrainingJob.model_validate(_without_empty_status(found))
+    except ValidationError as error:
+        raise InvalidDocument(_sentence(error)) from error
+
+
+def to_model_version(found: Manifest) -> ModelVersion | None:
+    """None for one that cannot be read: it neither serves nor stands in the way of others."""
+    try:
+        return ModelVersion.model_validate(_without_empty_status(found))
+    except ValidationError as error:
+        log.warning(
+            "model_version_unreadable", name=found["metadata"]["name"], why=_sentence(error)
+        )
+        return None
+
+
+def to_run_spec(job: TrainingJob, attempt: int, champion: ChampionRef | None) -> RunSpec:
+    spec = job.spec
+    return RunSpec(
+        training_job=job.metadata.name,
+        attempt=attempt,
+        model_name=spec.model_name,
+        base_model_uri=spec.base_model.storage_uri,
+        dataset_uri=spec.dataset.storage_uri,
+        dataset_hash=spec.dataset.content_hash,
+        labels=spec.dataset.labels,
+        method=spec.trainer.method,
+        hyperparameters=spec.trainer.hyperparameters,
+        must_pass=spec.gate.must_pass,
+        champion=champion,
+        output_uri=spec.output.storage_uri,
+    )
+
+
+def registered_version(job: TrainingJob, action: RegisterVersion, number: int) -> Manifest:
+    """The ModelVersion of a job's artefact. The job does not own it: it outlives the job."""
+    version = ModelVersion(
+        metadata=Metadata(
+            name=f"{job.spec.model_name}-v{number}",
+            namespace=names.namespace_of(job.metadata),
+            labels={
+                names.MODEL_LABEL: job.spec.model_name,
+                names.TRAINING_JOB_LABEL: job.metadata.name,
+            },
+        ),
+        spec=ModelVersionSpec(
+            model_name=job.spec.model_name,
+            version=number,
+            artifact=ArtifactRef.model_validate(action.artifact.model_dump()),
+            training_job_ref=NameRef(name=job.metadata.name),
+            dataset_hash=job.spec.dataset.content_hash,
+            labels=job.spec.dataset.labels,
+            gate_result=action.gate_result,
+            desired_state=action.desired_state,
+            rollout=job.spec.promotion.rollout,
+        ),
+    )
+    metadata = {
+        "name": version.metadata.name,
+        "namespace": version.metadata.namespace,
+        "labels": version.metadata.labels,
+    }
+    return {
+        "apiVersion": version.api_version,
+        "kind": version.kind,
+        "metadata": metadata,
+        "spec": version.spec.to_document(),
+    }
+
+
+def _without_empty_status(found: Manifest) -> dict[str, Any]:
+    document = {key: found[key] for key in ("apiVersion", "kind", "metadata", "spec")}
+    if found.get("status"):
+        document["status"] = found["status"]
+    return document
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
+        for one in error.errors(include_url=False, include_input=False)
+    ]
+    return "; ".join(problems)[:1000]

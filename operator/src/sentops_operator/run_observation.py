@@ -1,0 +1,140 @@
+"""A training attempt as its Job and pods show it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import TrainerStatus
+from sentops_core.domain.run import Run, RunResult, RunState
+from sentops_core.kube.api import Manifest
+from sentops_operator.manifests.metadata import ATTEMPT_LABEL, STOPPED_ANNOTATION
+from sentops_operator.pod_troubles import Trouble, exit_of, trouble_of
+
+_COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+def observe_run(
+    jobs: Sequence[Manifest], pods: Sequence[Manifest], progress: TrainerStatus | None
+) -> Run | None:
+    """The newest attempt; None when there is no Job at all."""
+    job = max(jobs, key=_attempt, default=None)
+    if job is None:
+        return None
+    attempt = _attempt(job)
+    own = sorted((pod for pod in pods if _attempt(pod) == attempt), key=_rank)
+    return _View(job, own, attempt, progress).run()
+
+
+@dataclass(frozen=True)
+class _View:
+    job: Manifest
+    pods: list[Manifest]  # the one that reports first
+    attempt: int
+    progress: TrainerStatus | None
+
+    def run(self) -> Run:
+        conditions = _true_conditions(self.job)
+        if "Complete" in conditions:
+            return self._ended(RunState.FINISHED, "")
+        if "Failed" in conditions:
+            return self._failed(conditions["Failed"])
+        if (self.job.get("spec") or {}).get("suspend"):
+            return self._suspended()
+        return self._active()
+
+    def _ended(self, state: RunState, message: str, **fields: Any) -> Run:
+        result = next((found for pod in self.pods if (found := _result(pod))), None)
+        if result is not None:
+            state, message = RunState.FINISHED, ""
+        return self._as(state, message=message, result=result, **fields)
+
+    def _failed(self, condition: dict[str, str]) -> Run:
+        troubles = [found for pod in self.pods if (found := trouble_of(pod)) is not None]
+        fatal = next((one for one in troubles if one.fatal), None)
+        if fatal is not None:
+            return self._ended(
+                RunState.LOST, fatal.message, reason=fatal.reason, disrupted=fatal.disrupted
+            )
+        if condition.get("reason") == "DeadlineExceeded":
+            message = condition.get("message") or "The attempt ran out of time."
+            return self._ended(RunState.LOST, message, reason=Reason.DEADLINE_EXCEEDED)
+        message = condition.get("message") or "The Job failed without saying why."
+        # Its pod is gone, and with it the node that ran it: nobody's fault but the cluster's.
+        return self._ended(RunState.LOST, message, disrupted=not self.pods)
+
+    def _suspended(self) -> Run:
+        annotations = self.job["metadata"].get("annotations") or {}
+        if annotations.get(STOPPED_ANNOTATION) != "true":
+            message = "Suspended by its queue until there is room."
+            return self._as(RunState.STARTING, reason=Reason.WAITING_FOR_CAPACITY, message=message)
+        if self._pods_left():
+            return self._as(RunState.RUNNING, message="Stopping.")
+        return self._as(RunState.STOPPED)
+
+    def _active(self) -> Run:
+        if not self.pods:
+            return self._as(RunState.STARTING, message="Waiting for the Job's pod.")
+        # With several nodes the slowest to start decides: none computes before all are there.
+        waiting = [pod for pod in self.pods if _phase(pod) == "Pending"]
+        if waiting:
+            trouble = next((found for pod in waiting if (found := trouble_of(pod))), None)
+            trouble = trouble or Trouble(Reason.RUN_STARTING, "The pod is starting.")
+            return self._as(RunState.STARTING, reason=trouble.reason, message=trouble.message)
+        return self._as(RunState.RUNNING)
+
+    def _pods_left(self) -> bool:
+        return any(_phase(pod) not in {"Succeeded", "Failed"} for pod in self.pods)
+
+    def _as(self, state: RunState, **fields: Any) -> Run:
+        status = self.job.get("status") or {}
+        return Run(
+            attempt=self.attempt,
+            state=state,
+            reference=self.job["metadata"]["name"],
+            started_at=_moment(status.get("startTime")),
+            finished_at=_moment(status.get("completionTime")),
+            progress=self.progress,
+            **fields,
+        )
+
+
+def _result(pod: Manifest) -> RunResult | None:
+    """What the run reported as its termination message, if it could."""
+    found = exit_of(pod)
+    if found is None or not found.message:
+        return None
+    try:
+        return RunResult.model_validate_json(found.message)
+    except ValidationError:
+        return None
+
+
+def _attempt(labelled: Manifest) -> int:
+    value = (labelled["metadata"].get("labels") or {}).get(ATTEMPT_LABEL, "")
+    return int(value) if value.isdigit() else 0
+
+
+def _rank(pod: Manifest) -> tuple[int, list[int]]:
+    """Index 0 reports; of its pods, the newest (one that was evicted has a successor)."""
+    metadata = pod["metadata"]
+    labels = {**(metadata.get("annotations") or {}), **(metadata.get("labels") or {})}
+    index = labels.get(_COMPLETION_INDEX, "0")
+    created = str(metadata.get("creationTimestamp", ""))
+    return (int(index) if index.isdigit() else 0), [-ord(letter) for letter in created]
+
+
+def _phase(pod: Manifest) -> str:
+    return str((pod.get("status") or {}).get("phase", "Pending"))
+
+
+def _true_conditions(job: Manifest) -> dict[str, dict[str, str]]:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return {one["type"]: one for one in conditions if one.get("status") == "True"}
+
+
+def _moment(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
