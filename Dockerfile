@@ -153,19 +153,19 @@ RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,target=/src \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
     && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
-# torch is not in the lock: its default build carries gigabytes of CUDA.
+# torch is not in the lock, whose rules (no torch) are therefore left out here: its default build carries gigabytes of CUDA.
 FROM trainer-packages AS torch-from-index
 ARG TORCH_VERSION=2.13.0
 ARG TORCH_BACKEND=cpu
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --python /app --torch-backend "${TORCH_BACKEND}" "torch==${TORCH_VERSION}" \
+    uv pip install --quiet --no-config --python /app --torch-backend "${TORCH_BACKEND}" "torch==${TORCH_VERSION}" \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM trainer-packages AS torch-from-wheels
 ARG TORCH_VERSION=2.13.0
 ARG UV_FIND_LINKS
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --python /app "torch==${TORCH_VERSION}+cpu" \
+    uv pip install --quiet --no-config --python /app "torch==${TORCH_VERSION}+cpu" \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 # hadolint ignore=DL3006
