@@ -18,7 +18,7 @@ from sentops_core.store.pool import Pool
 from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
 from sentops_trainer.app import create_trainer
-from sentops_trainer.settings import Settings
+from sentops_trainer.settings import LocalSettings
 from tests.support.reviews import some_reviews, to_csv
 from tests.support.serving import served
 from tests.support.tiny_base import build_tiny_base
@@ -43,7 +43,7 @@ def model_url(tmp_path: Path) -> Iterator[str]:
 class Trainer:
     client: httpx.AsyncClient
     pool: Pool
-    settings: Settings
+    settings: LocalSettings
     folder: Path
 
     async def dataset(self, count: int = 180) -> str:
@@ -59,8 +59,8 @@ class Trainer:
 
 
 @pytest.fixture
-def settings(database_url: str, model_url: str, tmp_path: Path) -> Settings:
-    return Settings(
+def settings(database_url: str, model_url: str, tmp_path: Path) -> LocalSettings:
+    return LocalSettings(
         database_url=SecretStr(database_url),
         token=SecretStr(TOKEN),
         store_uri=f"file://{tmp_path}/store",
@@ -72,7 +72,7 @@ def settings(database_url: str, model_url: str, tmp_path: Path) -> Settings:
 
 
 @asynccontextmanager
-async def a_service(settings: Settings, pool: Pool, folder: Path) -> AsyncIterator[Trainer]:
+async def a_service(settings: LocalSettings, pool: Pool, folder: Path) -> AsyncIterator[Trainer]:
     app = create_trainer(settings)
     async with (
         LifespanManager(app) as manager,
@@ -86,6 +86,6 @@ async def a_service(settings: Settings, pool: Pool, folder: Path) -> AsyncIterat
 
 
 @pytest.fixture
-async def trainer(settings: Settings, pool: Pool, tmp_path: Path) -> AsyncIterator[Trainer]:
+async def trainer(settings: LocalSettings, pool: Pool, tmp_path: Path) -> AsyncIterator[Trainer]:
     async with a_service(settings, pool, tmp_path) as service:
         yield service

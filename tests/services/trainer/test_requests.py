@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from sentops_core.store.pool import Pool
-from sentops_trainer.settings import Settings
+from sentops_trainer.settings import LocalSettings
 from tests.services.trainer.conftest import Trainer, a_service
 from tests.support.builders import a_digest
 from tests.support.cable import a_cable
@@ -96,7 +96,7 @@ async def test_the_short_form_names_what_is_wrong(
 
 
 async def test_a_database_that_is_away_is_said_to_be_away(
-    settings: Settings, pool: Pool, tmp_path: Path
+    settings: LocalSettings, pool: Pool, tmp_path: Path
 ) -> None:
     database = urlsplit(settings.database_url.get_secret_value())
     async with a_cable(database.hostname or "", database.port or 5432) as (port, cut):

@@ -17,7 +17,7 @@ from sentops_core.store.pool import Pool
 from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
 from sentops_trainer.local.resources import Resources
-from sentops_trainer.settings import Settings
+from sentops_trainer.settings import LocalSettings
 from tests.services.trainer.conftest import CONTROL, Trainer, a_service
 from tests.support.artifacts import build_artifact
 from tests.support.builders import a_model_version
@@ -36,7 +36,7 @@ ON_HOLD: dict[str, object] = {
 class Machine:
     """A trainer beside a model server; `restart` gives it the same database and store, and an empty server."""
 
-    settings: Settings
+    settings: LocalSettings
     pool: Pool
     folder: Path
     trainer: Trainer = field(init=False)
@@ -100,7 +100,7 @@ class Machine:
 
 
 @pytest.fixture
-async def machine(settings: Settings, pool: Pool, tmp_path: Path) -> AsyncIterator[Machine]:
+async def machine(settings: LocalSettings, pool: Pool, tmp_path: Path) -> AsyncIterator[Machine]:
     machine = Machine(settings, pool, tmp_path)
     await machine.start()
     try:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 # Steps taken at once for one resource: enough to go from the verdict to a registered version in one round.
 _STEPS_PER_ROUND = 8
+# A round waits for a model to load and verify; one that takes longer has hung.
+_PATIENCE = timedelta(minutes=5)
 
 
 class ConvergeLoop:
@@ -31,7 +33,9 @@ class ConvergeLoop:
         self._metrics = metrics
         self._pause_seconds = pause_seconds
         self._wanted = asyncio.Event()
+        self.patience = _PATIENCE
         self.last_round_at: datetime | None = None
+        self.trouble = ""  # why the last round failed
 
     def wake(self) -> None:
         self._wanted.set()
@@ -41,8 +45,10 @@ class ConvergeLoop:
             try:
                 await self.round()
             except PlatformError as error:
+                self.trouble = str(error)
                 log.warning("converge_round_failed", code=error.code, error=str(error))
-            except Exception:
+            except Exception as error:
+                self.trouble = repr(error)
                 log.exception("converge_round_failed")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), self._pause_seconds)
@@ -57,7 +63,7 @@ class ConvergeLoop:
             await self._guard("TrainingJob", name, partial(self._job_step, name))
         for name in await self._substrate.model_versions_to_converge():
             await self._guard("ModelVersion", name, partial(self._version_step, name))
-        self.last_round_at = datetime.now(UTC)
+        self.last_round_at, self.trouble = datetime.now(UTC), ""
 
     def _count(self, jobs: Sequence[TrainingJob]) -> None:
         phases = Counter(job.status.phase for job in jobs)

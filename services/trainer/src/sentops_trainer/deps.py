@@ -1,39 +1,18 @@
-"""What routes ask for: the open transaction, the resources in it, the loop to wake, who is asking."""
+"""What routes ask for: the control plane, opened for the request; who is asking."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from sentops_core.store.pool import Connection as StoreConnection
-from sentops_core.store.pool import transaction
-from sentops_trainer.converge_loop import ConvergeLoop
-from sentops_trainer.local.processes import Processes
-from sentops_trainer.local.resources import Resources
+from sentops_trainer.control_plane import ControlPlane, OpenControlPlane
 from sentops_trainer.settings import Settings
 
 
-async def _connection(request: Request) -> AsyncIterator[StoreConnection]:
-    async with transaction(request.state.pool) as connection:
-        yield connection
-
-
-# The scope commits before the answer leaves: a failed commit must not read as success.
-Connection = Annotated[StoreConnection, Depends(_connection, scope="function")]
-
-
-async def _resources(connection: Connection) -> Resources:
-    return Resources(connection)
-
-
-async def _loop(request: Request) -> ConvergeLoop:
-    loop: ConvergeLoop = request.state.loop
-    return loop
-
-
-async def _processes(request: Request) -> Processes:
-    processes: Processes = request.state.processes
-    return processes
+async def _control_plane(request: Request) -> AsyncIterator[ControlPlane]:
+    opened: OpenControlPlane = request.state.control_plane
+    async with opened() as plane:
+        yield plane
 
 
 async def _settings(request: Request) -> Settings:
@@ -50,8 +29,7 @@ async def _actor(
     return x_sentops_actor or "api"
 
 
-ResourcesDep = Annotated[Resources, Depends(_resources, scope="function")]
-Loop = Annotated[ConvergeLoop, Depends(_loop)]
-RunProcesses = Annotated[Processes, Depends(_processes)]
+# The scope commits before the answer leaves: a failed commit must not read as success.
+Control = Annotated[ControlPlane, Depends(_control_plane, scope="function")]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 Actor = Annotated[str, Depends(_actor)]

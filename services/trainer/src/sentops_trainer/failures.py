@@ -37,3 +37,7 @@ class Cancelled(BaseException):
 
     exit = RunExit.CANCELLED
     reason = Reason.CANCELLED
+
+
+class PeerLost(Cancelled):
+    """Another process of this run is gone, so this one ends too; why is the other's to say."""

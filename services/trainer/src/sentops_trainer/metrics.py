@@ -23,3 +23,19 @@ class ConvergeMetrics:
                 "sentops_training_jobs", "Open training jobs.", ("phase",), registry=registry
             ),
         )
+
+
+@dataclass(frozen=True)
+class MirrorMetrics:
+    rounds: Counter
+
+    @classmethod
+    def on(cls, registry: CollectorRegistry) -> "MirrorMetrics":
+        return cls(
+            rounds=Counter(
+                "sentops_mirror_rounds_total",
+                "Times the custom resources were written into the tables.",
+                ("outcome",),
+                registry=registry,
+            )
+        )

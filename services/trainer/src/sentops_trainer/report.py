@@ -18,9 +18,14 @@ def deliver(result: RunResult, stream: int, *, folder: Path, attempt: int | None
     line = as_line(result)
     if attempt is not None and result.exit is not RunExit.CANCELLED:
         _write_file(line, folder / f"result-{attempt}.json")
-    if os.access(_TERMINATION_LOG, os.W_OK):
+    if os.access(_TERMINATION_LOG, os.W_OK) and not _somebody_said_why(result):
         _TERMINATION_LOG.write_bytes(line)
     os.write(stream, line + b"\n")
+
+
+def _somebody_said_why(result: RunResult) -> bool:
+    """Whether another process of this pod failed, for which this one was stopped."""
+    return result.exit is RunExit.CANCELLED and _TERMINATION_LOG.stat().st_size > 0
 
 
 def as_line(result: RunResult) -> bytes:

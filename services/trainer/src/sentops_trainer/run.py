@@ -19,6 +19,7 @@ from sentops_core.domain.run import RunExit, RunResult, RunSpec
 from sentops_core.telemetry import configure_logging
 from sentops_trainer.failures import BadSpec, Cancelled, RunFailure
 from sentops_trainer.progress import Progress
+from sentops_trainer.ranks import Ranks
 from sentops_trainer.report import deliver, first_line
 from sentops_trainer.stopping import Stop
 
@@ -36,13 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     started = time.monotonic()
     attempt: int | None = None
+    ranks = Ranks()
     try:
+        ranks = Ranks.from_environment()
         spec = _read_spec(options.spec)
         attempt = spec.attempt
         structlog.contextvars.bind_contextvars(training_job=spec.training_job, attempt=attempt)
-        result = _carry_out(spec, options.out, stop)
+        result = _carry_out(spec, options.out, stop, ranks)
     except BaseException as error:  # noqa: BLE001 - whatever happened, somebody waits for the result
         result = _failure(error, time.monotonic() - started)
+    if result is None:
+        return int(RunExit.OK)  # the first process reports
     deliver(result, result_stream, folder=options.out, attempt=attempt)
     return int(result.exit)
 
@@ -73,17 +78,22 @@ def _read_spec(path: Path) -> RunSpec:
         raise BadSpec(f"the spec is not valid: {place}: {first['msg']}") from error
 
 
-def _carry_out(spec: RunSpec, folder: Path, stop: Stop) -> RunResult:
+def _carry_out(spec: RunSpec, folder: Path, stop: Stop, ranks: Ranks) -> RunResult | None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"result-{spec.attempt}.json").unlink(missing_ok=True)
-    _set_threads()
+    if ranks.first:
+        (folder / f"result-{spec.attempt}.json").unlink(missing_ok=True)
+    _set_threads(ranks)
     from sentops_trainer.engine import attempt  # noqa: PLC0415 - torch reads the thread settings at import
 
-    return attempt.run(spec, folder, Progress.from_environment(), stop)
+    progress = Progress.from_environment() if ranks.first else Progress(None, None)
+    return attempt.run(spec, folder, progress, stop, ranks)
 
 
-def _set_threads() -> None:
-    """SENTOPS_RUN_THREADS, by default one per core; waiting threads sleep, since cores here are shared."""
+def _set_threads(ranks: Ranks) -> None:
+    """SENTOPS_RUN_THREADS, by default one per core, shared by the processes of this node.
+
+    Waiting threads sleep, since cores here are shared.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -94,7 +104,7 @@ def _set_threads() -> None:
         raise BadSpec(
             f"SENTOPS_RUN_THREADS is {wanted!r}; it must be a number of threads, 1 or more"
         )
-    os.environ["OMP_NUM_THREADS"] = wanted
+    os.environ["OMP_NUM_THREADS"] = str(max(1, int(wanted) // ranks.on_this_node))
 
 
 def _failure(error: BaseException, seconds: float) -> RunResult:
@@ -113,7 +123,7 @@ def _failure(error: BaseException, seconds: float) -> RunResult:
             exit_code, reason = RunExit.FAILED, Reason.RUN_FAILED
             message = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, Cancelled):
-        _log.info("run_stopped")
+        _log.info("run_stopped", message=message)
     elif isinstance(error, RunFailure | PlatformError):
         _log.error("run_failed", reason=reason, message=message)
     else:

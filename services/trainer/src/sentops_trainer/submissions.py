@@ -1,12 +1,10 @@
-"""What people send to /train, turned into a TrainingJob; and what one machine cannot do is refused, not ignored."""
+"""What people send to /train, turned into a TrainingJob."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError
 from uuid_utils import uuid4
 
-from sentops_core.artifacts.places import place_at
 from sentops_core.domain.base import Body, Document, ResourceName, StorageUri
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.resources import (
@@ -18,14 +16,11 @@ from sentops_core.domain.resources import (
     Metadata,
     Method,
     Output,
-    PodTemplate,
     Promotion,
-    Resources,
     Trainer,
     TrainingJob,
     TrainingJobSpec,
 )
-from sentops_trainer.hyperparameters import unused
 
 Base = Literal["multilingual-small", "english-small"]
 _SHORT_BASE = "named://"
@@ -94,34 +89,5 @@ def to_training_job(
     return TrainingJob(metadata=Metadata(name=name), spec=spec)
 
 
-def with_identity(job: TrainingJob, uid: str, now: datetime) -> TrainingJob:
-    """What the API server of a cluster would fill in."""
-    fields = {"uid": uid, "generation": 1, "creation_timestamp": now, "deletion_timestamp": None}
-    return job.model_copy(update={"metadata": job.metadata.model_copy(update=fields)})
-
-
-def require_one_machine(spec: TrainingJobSpec, model_name: str) -> None:
-    """InvalidInput for whatever only a cluster can honour; one machine serves one model."""
-    if spec.model_name != model_name:
-        raise InvalidInput(
-            f"This machine serves the model '{model_name}', not '{spec.model_name}': set modelName to it."
-        )
-    for uri in (spec.dataset.storage_uri, spec.output.storage_uri):
-        place_at(uri)
-    if names := unused(spec.trainer.method, spec.trainer.hyperparameters):
-        raise InvalidInput(
-            f"The method {spec.trainer.method} does not use {', '.join(names)}; leave them out."
-        )
-    refused = [
-        (spec.pod_template != PodTemplate(), "podTemplate"),
-        (spec.trainer.num_nodes != 1, "trainer.numNodes over 1"),
-        (spec.trainer.image is not None, "trainer.image"),
-        (spec.trainer.resources != Resources(), "trainer.resources"),
-        (spec.base_model.secret_ref is not None, "baseModel.secretRef (set HF_TOKEN instead)"),
-        (spec.base_model.storage_uri.startswith("pvc://"), "a baseModel on pvc://"),
-    ]
-    found = [name for is_set, name in refused if is_set]
-    if found:
-        raise InvalidInput(
-            f"On one machine this cannot be honoured: {', '.join(found)}. Leave it out."
-        )
+def job_of_manifest(manifest: TrainingJobManifest) -> TrainingJob:
+    return TrainingJob(metadata=manifest.metadata, spec=manifest.spec)

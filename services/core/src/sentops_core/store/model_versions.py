@@ -111,6 +111,10 @@ class ModelVersions:
             "with another artefact; versions never change."
         )
 
+    async def find(self, name: str) -> ModelVersionRow | None:
+        row = await self._connection.fetchrow(_GET, name)
+        return None if row is None else _to_row(row)
+
     async def get(self, name: str) -> ModelVersionRow:
         row = await self._connection.fetchrow(_GET, name)
         if row is None:

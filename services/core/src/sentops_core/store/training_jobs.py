@@ -93,7 +93,7 @@ RETURNING name, spec, status, metadata, dataset_version, cancel_requested, creat
 """
 _ADD_EVENT = """
 INSERT INTO training_events (training_job, at, reason, message, progress)
-VALUES ($1, clock_timestamp(), $2, $3, $4)
+VALUES ($1, coalesce($5, clock_timestamp()), $2, $3, $4)
 RETURNING id, training_job, at, reason, message, progress
 """
 _EVENTS = """
@@ -133,6 +133,10 @@ class TrainingJobs:
                 f"A training job named {job.metadata.name} exists already; choose another name."
             )
         return _to_row(row)
+
+    async def find(self, name: str) -> TrainingJobRow | None:
+        row = await self._connection.fetchrow(_GET, name)
+        return None if row is None else _to_row(row)
 
     async def get(self, name: str) -> TrainingJobRow:
         row = await self._connection.fetchrow(_GET, name)
@@ -174,9 +178,16 @@ class TrainingJobs:
         return await self._change(name, "cancelled", _REQUEST_CANCEL, name)
 
     async def add_event(
-        self, name: str, reason: str, message: str, progress: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        reason: str,
+        message: str,
+        progress: Mapping[str, Any] | None = None,
+        *,
+        at: datetime | None = None,
     ) -> TrainingEvent:
-        row = await self._connection.fetchrow(_ADD_EVENT, name, reason, message, progress)
+        """`at` is when it happened; left out: now."""
+        row = await self._connection.fetchrow(_ADD_EVENT, name, reason, message, progress, at)
         assert row is not None  # noqa: S101 - INSERT ... RETURNING gives a row
         return TrainingEvent(**row)
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-import torch
 from transformers import set_seed
 
 from sentops_core.artifacts import (
@@ -25,23 +24,27 @@ from sentops_core.domain.reasons import Reason
 from sentops_core.domain.run import ChampionRef, RunExit, RunResult, RunSpec
 from sentops_core.inference import Scored, Scorer
 from sentops_trainer import base_models
+from sentops_trainer.base_models import BaseModel
 from sentops_trainer.engine import card
 from sentops_trainer.engine.classifier import load_classifier
 from sentops_trainer.engine.encoding import Encoder
 from sentops_trainer.engine.fine_tune import train_fine_tune
 from sentops_trainer.engine.linear import train_linear
 from sentops_trainer.engine.packaging import measure, pack, predictions, write_card, write_metrics
-from sentops_trainer.engine.trained import Workbench
+from sentops_trainer.engine.team import Team, assembled, device
+from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import Champion, compare
-from sentops_trainer.failures import BadData, RunFailure
+from sentops_trainer.failures import BadData, BadSpec, RunFailure
 from sentops_trainer.hyperparameters import LinearSettings, Settings, as_plain, settle
 from sentops_trainer.progress import Progress
+from sentops_trainer.ranks import Ranks
 from sentops_trainer.rows import Dataset, Rows, read_dataset
 from sentops_trainer.stopping import Stop
 
 _SHOWN_CHARACTERS = 80
 _ARTIFACT = "artifact"
 _TRAINED = "trained.json"
+_ALONE = Ranks()
 _log = structlog.get_logger()
 
 
@@ -62,6 +65,10 @@ class Workshop:
     def artifact(self) -> Path:
         return self.folder / _ARTIFACT
 
+    @property
+    def training(self) -> Path:
+        return self.folder / "training"
+
     def fingerprint(self) -> str:
         """What the training depends on: not the attempt, and not who the champion is."""
         asked = self.spec.model_dump(
@@ -70,16 +77,29 @@ class Workshop:
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def run(spec: RunSpec, folder: Path, progress: Progress, stop: Stop) -> RunResult:
-    """Train (or find it trained), compare with the champion, publish. RunFailure with a sentence otherwise."""
+def run(
+    spec: RunSpec, folder: Path, progress: Progress, stop: Stop, ranks: Ranks = _ALONE
+) -> RunResult | None:
+    """Train (or find it trained), compare with the champion, publish. RunFailure with a sentence otherwise.
+
+    None from every process but the first: all train, and it does the rest.
+    """
     started = time.monotonic()
     workshop = Workshop(spec, folder, progress, stop)
     settings = settle(spec.method, spec.hyperparameters)
+    if ranks.several and isinstance(settings, LinearSettings):
+        raise BadSpec(
+            f"the method {spec.method} trains in one process, not in {ranks.total}: leave numNodes out"
+        )
     progress.report(0, force=True, step="reading the dataset")
     dataset = read_dataset(_dataset_folder(workshop), spec)
-    scored = None
-    if not _already_trained(workshop):
-        scored = _train(workshop, settings, dataset, started)
+    with assembled(ranks) as team:
+        trained = None
+        if not team.from_first(lambda: _already_trained(workshop)):
+            trained = _train(workshop, settings, dataset, team)
+    if not ranks.first:
+        return None
+    scored = None if trained is None else _pack(workshop, settings, dataset, trained, started)
     progress.report(97, force=True, step="comparing with the champion")
     scorer = Scorer.load(workshop.artifact)
     scorer.verify_golden()
@@ -124,37 +144,47 @@ def _already_trained(workshop: Workshop) -> bool:
     return False
 
 
-def _train(
-    workshop: Workshop, settings: Settings, dataset: Dataset, started: float
-) -> list[Scored]:
-    """Fill the artefact folder; what the new model answers for the held-out rows."""
-    spec, progress = workshop.spec, workshop.progress
-    progress.report(0, force=True, step="loading the base model")
+@dataclass(frozen=True)
+class _Model:
+    base: BaseModel
+    trained: Trained
+
+
+def _train(workshop: Workshop, settings: Settings, dataset: Dataset, team: Team) -> _Model | None:
+    """The trained classifier; None from every process but the first."""
+    spec = workshop.spec
+    workshop.progress.report(0, force=True, step="loading the base model")
     base = base_models.resolve(spec.base_model_uri)
     set_seed(settings.seed)  # the fresh head is random, too
     classifier = load_classifier(base, labels=len(spec.labels))
-    classifier.to("cuda" if torch.cuda.is_available() else "cpu")
+    classifier.to(device())
     encoder = Encoder.load(
         base.folder,
         prefix=base.prefix,
         pad_token_id=base.pad_token_id,
         max_length=min(settings.max_length, classifier.longest_input),
     )
-    training = workshop.folder / "training"
-    training.mkdir(exist_ok=True)
-    bench = Workbench(training, progress, workshop.stop)
+    workshop.training.mkdir(exist_ok=True)
+    bench = Workbench(workshop.training, workshop.progress, workshop.stop, team)
     if isinstance(settings, LinearSettings):
-        trained = train_linear(classifier, encoder, dataset.train, settings, bench)
-    else:
-        trained = train_fine_tune(classifier, encoder, dataset.train, settings, bench)
+        return _Model(base, train_linear(classifier, encoder, dataset.train, settings, bench))
+    trained = train_fine_tune(classifier, encoder, dataset.train, settings, bench)
+    return None if trained is None else _Model(base, trained)
 
+
+def _pack(
+    workshop: Workshop, settings: Settings, dataset: Dataset, model: _Model, started: float
+) -> list[Scored]:
+    """Fill the artefact folder; what the new model answers for the held-out rows."""
+    spec = workshop.spec
     partial = workshop.folder / f".{_ARTIFACT}.partial"
     for leftover in (partial, workshop.artifact):
         shutil.rmtree(leftover, ignore_errors=True)
-    packed = pack(trained, dataset.holdout, spec.labels, partial, progress)
-    write_metrics(partial, packed, trained.notes)
+    packed = pack(model.trained, dataset.holdout, spec.labels, partial, workshop.progress)
+    write_metrics(partial, packed, model.trained.notes)
     seconds = time.monotonic() - started
-    write_card(partial, card.write(card.Facts(spec, settings, base, dataset, packed, seconds)))
+    facts = card.Facts(spec, settings, model.base, dataset, packed, seconds)
+    write_card(partial, card.write(facts))
     digest = write_manifest(
         partial,
         model_name=spec.model_name,
@@ -172,7 +202,7 @@ def _train(
     _write_atomically(
         workshop.folder / _TRAINED, {"fingerprint": workshop.fingerprint(), "digest": digest}
     )
-    shutil.rmtree(training, ignore_errors=True)  # the checkpoints have served
+    shutil.rmtree(workshop.training, ignore_errors=True)  # the checkpoints have served
     return packed.scored
 
 

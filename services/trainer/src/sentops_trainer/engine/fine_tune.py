@@ -8,6 +8,7 @@ evaluation on a validation part of the training rows; the held-out rows are neve
 import json
 import math
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from transformers import (
     TrainerControl,
     TrainerState,
     TrainingArguments,
+    set_seed,
 )
 
 from sentops_trainer.engine.averaging import AveragedWeights
@@ -32,8 +34,10 @@ from sentops_trainer.engine.calibration import fit_temperature, log_loss
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder, in_batches
 from sentops_trainer.engine.linear import fit_head, put_head
+from sentops_trainer.engine.team import Team
 from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import macro_f1
+from sentops_trainer.failures import RunFailure
 from sentops_trainer.hyperparameters import FineTuneSettings
 from sentops_trainer.rows import Rows
 from sentops_trainer.stopping import Stop
@@ -58,12 +62,24 @@ def train_fine_tune(
     rows: Rows,
     settings: FineTuneSettings,
     bench: Workbench,
-) -> Trained:
-    """Fine-tune in the bench's folder, going on from the last whole checkpoint there."""
+) -> Trained | None:
+    """Fine-tune in the bench's folder, going on from the last whole checkpoint there.
+
+    None from every process but the first: after the training they are done.
+    """
+    ranks = bench.team.ranks
     parts = _split(rows, settings.seed)
     trainer = _FineTuner(classifier, encoder, parts, settings, bench)
-    checkpoint = last_checkpoint(bench.folder)
-    if checkpoint is None:
+    checkpoint = bench.team.from_first(lambda: last_checkpoint(bench.folder))
+    if checkpoint is not None and not checkpoint.is_dir():
+        raise RunFailure(
+            f"{checkpoint.name} of an earlier attempt is not in the work folder of every node: mount one that all "
+            "nodes share, or an empty one"
+        )
+    if ranks.own:
+        # Other dropout than the first's. Rows and first weights stay alike: both are taken from the first.
+        set_seed(settings.seed + ranks.own)
+    elif checkpoint is None:
         _start_from_fitted_head(classifier, encoder, parts.fitted, settings)
         trainer.average = AveragedWeights(classifier)
     _log.info(
@@ -71,9 +87,12 @@ def train_fine_tune(
         rows=len(parts.fitted),
         validation_rows=len(parts.validation),
         resumed_from=checkpoint.name if checkpoint else None,
+        processes=ranks.total,
     )
     with bench.stop.at_the_next_step():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not ranks.first:
+        return None
     trainer.average.load(bench.folder / _BEST)
     trainer.average.keep_for_good()
     _lean_to_rare_labels(classifier, parts.fitted)
@@ -87,6 +106,7 @@ def train_fine_tune(
             "learning_curve": trainer.state.log_history,
             "resumed_from": checkpoint.name if checkpoint else None,
             "validation_rows": len(parts.validation),
+            "processes": ranks.total,
         },
     )
 
@@ -157,19 +177,21 @@ class _FineTuner(Trainer):
         self._validation_ids = encoder.encode(parts.validation.texts)
         self._best_path = bench.folder / _BEST
         self._best_score = 0.0
+        self._team = bench.team
         self.average = AveragedWeights(classifier)
         ids = encoder.encode(parts.fitted.texts)
-        steps_per_epoch = math.ceil(len(parts.fitted) / settings.batch_size)
+        each = math.ceil(settings.batch_size / bench.team.ranks.total)
+        steps_per_epoch = math.ceil(len(parts.fitted) / (each * bench.team.ranks.total))
         super().__init__(
             model=classifier,
-            args=_arguments(settings, bench.folder, steps_per_epoch),
+            args=_arguments(settings, bench.folder, each, steps_per_epoch),
             train_dataset=[{"input_ids": row, "number": n} for n, row in enumerate(ids)],
             eval_dataset=[{"input_ids": row} for row in self._validation_ids],
             data_collator=self._collate,
             optimizers=(_optimizer(classifier, settings), None),
             callbacks=[
                 EarlyStoppingCallback(settings.early_stopping_patience),
-                _StopWhenAsked(bench.stop),
+                _StopWhenAsked(bench.stop, bench.team),
                 _FollowWeights(self),
             ],
         )
@@ -189,21 +211,35 @@ class _FineTuner(Trainer):
         """One batch's gradients, long texts in portions: a batch's memory grows with its longest text."""
         model.train()
         inputs = self._prepare_inputs(inputs)
-        total = inputs["weights"].sum()
+        # Of all processes' batches: gradients are averaged over them, so that each row counts by its weight alone.
+        total = self._team.mean(inputs["weights"].sum())
         rows_at_once = max(1, _TOKENS_AT_ONCE // inputs["input_ids"].shape[1])
         loss = torch.zeros((), device=total.device)
-        for start in range(0, len(inputs["weights"]), rows_at_once):
+        starts = range(0, len(inputs["weights"]), rows_at_once)
+        for start in starts:
             part = {name: value[start : start + rows_at_once] for name, value in inputs.items()}
-            logits = model(part["input_ids"], part["attention_mask"])
-            losses = nn.functional.cross_entropy(
-                logits, part["targets"], reduction="none", label_smoothing=LABEL_SMOOTHING
-            )
-            part_loss = (losses * part["weights"]).sum() / total
-            self.accelerator.backward(part_loss)
+            # Processes meet once a step, however many portions each of them has.
+            meeting = nullcontext() if start == starts[-1] else self.accelerator.no_sync(model)
+            with meeting:
+                logits = model(part["input_ids"], part["attention_mask"])
+                losses = nn.functional.cross_entropy(
+                    logits, part["targets"], reduction="none", label_smoothing=LABEL_SMOOTHING
+                )
+                part_loss = (losses * part["weights"]).sum() / total
+                self.accelerator.backward(part_loss)
             loss += part_loss.detach()
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The first process's measurement; all of them log it, and stop early or go on by it."""
+        metrics = self._team.from_first(self._measure)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _measure(self) -> dict[str, float]:
         """The averaged weights on the validation rows, judged by macro-F1 like a candidate by the gate.
 
         The loss is the one at the best temperature, since calibration follows anyway.
@@ -224,10 +260,6 @@ class _FineTuner(Trainer):
         ):  # of equals the later one, it has seen more
             self._best_score = metrics["eval_macro_f1"]
             self.average.save(self._best_path)
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
         return metrics
 
     def _collate(self, items: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -271,8 +303,9 @@ class _FollowWeights(TrainerCallback):
 
 
 class _StopWhenAsked(TrainerCallback):
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, team: Team) -> None:
         self._stop = stop
+        self._team = team
 
     def on_step_end(
         self,
@@ -281,16 +314,20 @@ class _StopWhenAsked(TrainerCallback):
         control: TrainerControl,
         **_: Any,
     ) -> None:
-        if self._stop.requested:
+        # Whoever is asked first: all processes must leave the training at the same step.
+        if self._team.anyone(self._stop.requested):
+            self._stop.requested = True
             control.should_save = True
             control.should_training_stop = True
 
 
-def _arguments(settings: FineTuneSettings, folder: Path, steps_per_epoch: int) -> TrainingArguments:
+def _arguments(
+    settings: FineTuneSettings, folder: Path, batch_size: int, steps_per_epoch: int
+) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=batch_size,
         train_sampling_strategy="group_by_length",
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
@@ -308,6 +345,9 @@ def _arguments(settings: FineTuneSettings, folder: Path, steps_per_epoch: int) -
         dataloader_pin_memory=torch.cuda.is_available(),
         disable_tqdm=True,
         seed=settings.seed,
+        # The only buffers are the frozen token table: alike everywhere, and too large to send at every step.
+        ddp_broadcast_buffers=False,
+        ddp_find_unused_parameters=True,  # an encoder may have weights that its hidden states do not need
     )
 
 

@@ -8,17 +8,19 @@ import numpy.typing as npt
 
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder
+from sentops_trainer.engine.team import Team
 from sentops_trainer.progress import Progress
 from sentops_trainer.stopping import Stop
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """Where a method keeps what a restart can use, whom it tells how far it is, and who may stop it."""
+    """Where a method keeps what a restart can use, whom it tells how far it is, who may stop it, who helps."""
 
     folder: Path
     progress: Progress
     stop: Stop
+    team: Team
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from uuid import uuid4
 
-from sentops_core.domain.conditions import Condition, find_condition
-from sentops_core.domain.errors import Conflict, InvalidInput, NotFound
+from sentops_core.domain.errors import NotFound
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     Approval,
     DatasetRef,
     DesiredState,
     ModelVersion,
-    ModelVersionPhase,
     ModelVersionStatus,
     TrainerStatus,
     TrainingJob,
     TrainingJobStatus,
     Variant,
-    Verdict,
 )
-from sentops_core.domain.version_states import (
-    hurried,
-    in_flight,
-    recalled,
-    rollback_target,
-    rolled_back,
-)
+from sentops_core.domain.version_states import hurried, in_flight, recalled, rolled_back
 from sentops_core.store.audit import Audit
 from sentops_core.store.datasets import Datasets
 from sentops_core.store.feedback import Feedback
@@ -33,12 +25,24 @@ from sentops_core.store.model_versions import ModelVersionRow, ModelVersions
 from sentops_core.store.pool import Connection
 from sentops_core.store.routing import RoutingRow, RoutingTable
 from sentops_core.store.training_jobs import TrainingEvent, TrainingJobRow, TrainingJobs
+from sentops_trainer.chosen_dataset import chosen_dataset
+from sentops_trainer.news import finished_evidence, moved, phase_evidence, progress_message
+from sentops_trainer.wishes import (
+    nothing_to_return_to,
+    past_verification,
+    require_approvable,
+    require_archivable,
+    require_live,
+    require_promotable,
+    version_to_return_to,
+)
 
 
 class Resources:
     """Training jobs, model versions and routing, within the caller's transaction."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._jobs = TrainingJobs(connection)
         self._versions = ModelVersions(connection)
         self._routing = RoutingTable(connection)
@@ -49,23 +53,10 @@ class Resources:
     # Training jobs
 
     async def dataset(self, dataset_id: str | None) -> tuple[str, DatasetRef]:
-        """A version's name and reference; the newest one when none is named."""
-        if dataset_id is None:
-            found = await self._datasets.latest()
-            if found is None:
-                raise Conflict(
-                    "There is no dataset yet; upload one first (sentops datasets upload FILE)."
-                )
-        else:
-            found = await self._datasets.version(dataset_id)
-        reference = DatasetRef(
-            storage_uri=found.storage_uri,
-            content_hash=found.content_hash,
-            labels=tuple(found.labels),
-        )
-        return found.name, reference
+        return await chosen_dataset(self._connection, dataset_id)
 
     async def create_job(self, job: TrainingJob, *, actor: str) -> None:
+        job = _with_identity(job, datetime.now(UTC))
         dataset = await self._datasets.with_content(job.spec.dataset.content_hash)
         await self._jobs.create(
             job, created_by=actor, dataset_version=dataset.name if dataset else None
@@ -105,9 +96,9 @@ class Resources:
         return row.job
 
     async def add_progress_event(self, name: str, progress: TrainerStatus) -> None:
-        percentage = progress.progress_percentage
-        message = "Progress." if percentage is None else f"{percentage} % done."
-        await self._jobs.add_event(name, "Progress", message, progress.to_document())
+        await self._jobs.add_event(
+            name, "Progress", progress_message(progress), progress.to_document()
+        )
 
     async def save_job_status(
         self, job: TrainingJob, status: TrainingJobStatus, *, seen: datetime | None, actor: str
@@ -115,14 +106,12 @@ class Resources:
         """Store the status and an event for each condition that moved; gives the new `updated_at`."""
         name = job.metadata.name
         row = await self._jobs.save_status(name, status, seen=seen)
-        for condition in _moved(job.status.conditions, status.conditions):
+        for condition in moved(job.status.conditions, status.conditions):
             await self._jobs.add_event(name, condition.reason, condition.message)
         if status.phase.final and not job.status.phase.final:
-            evidence = {
-                "phase": status.phase.value,
-                "gateResult": status.gate_result.to_document() if status.gate_result else None,
-            }
-            await self._audit.record(actor, "training_job.finished", name, evidence)
+            await self._audit.record(
+                actor, "training_job.finished", name, finished_evidence(status)
+            )
         return row.updated_at
 
     # Model versions
@@ -168,13 +157,8 @@ class Resources:
         name = version.metadata.name
         row = await self._versions.save_status(name, status, seen=seen)
         if status.phase is not version.status.phase:
-            moved = _moved(version.status.conditions, status.conditions)
-            evidence = {
-                "from": version.status.phase.value,
-                "to": status.phase.value,
-                "why": [f"{one.type}: {one.message}" for one in moved],
-            }
             action = f"model_version.{status.phase.value.lower()}"
+            evidence = phase_evidence(version.status, status)
             await self._audit.record(actor, action, name, evidence)
         return row.updated_at
 
@@ -183,24 +167,7 @@ class Resources:
     ) -> ModelVersion:
         """Ask for this version to serve. Conflict says what stands against it."""
         version = (await self._versions.locked(name)).version
-        phase = version.status.phase
-        if (force or clear_quarantine) and not reason:
-            raise InvalidInput(
-                "Going against the gate or a quarantine needs a reason; send 'reason'."
-            )
-        if phase is ModelVersionPhase.LIVE:
-            raise Conflict(f"{name} serves already.")
-        if phase is ModelVersionPhase.QUARANTINED and not clear_quarantine:
-            raise Conflict(
-                f"{name} is quarantined ({_why_not_ready(version)}). To try it again send "
-                "'clear_quarantine': true with a reason."
-            )
-        gate = version.spec.gate_result
-        if gate is not None and gate.verdict is not Verdict.PASS and not force:
-            raise Conflict(
-                f"The gate's verdict on {name} is {gate.verdict.value}: {gate.reasons[0]} "
-                "To promote it all the same send 'force': true with a reason."
-            )
+        require_promotable(version, reason=reason, force=force, clear_quarantine=clear_quarantine)
         await self._versions.set_desired_state(name, DesiredState.CHAMPION)
         await self._bring_up(version, f"Promoted by {actor}.")
         evidence = {"reason": reason, "force": force, "clearQuarantine": clear_quarantine}
@@ -210,14 +177,7 @@ class Resources:
     async def approve(self, name: str, *, actor: str, reason: str) -> ModelVersion:
         """A person's yes to a candidate that waits for one, whatever the gate could not tell."""
         version = (await self._versions.locked(name)).version
-        if version.status.phase is not ModelVersionPhase.PENDING:
-            phase = version.status.phase.value
-            raise Conflict(f"{name} is {phase}; only a waiting candidate can be approved.")
-        gate = version.spec.gate_result
-        if gate is not None and gate.verdict is Verdict.FAIL:
-            raise Conflict(
-                f"{name} failed the gate: {gate.reasons[0]} To serve it all the same, promote it with force."
-            )
+        require_approvable(version)
         approval = Approval(approved=True, by=actor, reason=reason)
         await self._versions.set_approval(name, approval)
         await self._audit.record(actor, "model_version.approved", name, {"reason": reason})
@@ -226,25 +186,19 @@ class Resources:
     async def roll_back(self, name: str, *, actor: str, reason: str) -> ModelVersion:
         """Return from this champion to the one before; Conflict when it is not live or nothing came before."""
         version = (await self._versions.locked(name)).version
-        if version.status.phase is not ModelVersionPhase.LIVE:
-            phase = version.status.phase.value
-            instead = " Archive it to take it back." if in_flight(version) else ""
-            raise Conflict(
-                f"{name} is {phase}, not Live; only the champion can be rolled back.{instead}"
-            )
+        require_live(version)
         message = f"Rolled back by {actor}{': ' + reason if reason else ''}."
         target = await self.recall_previous(
             version, message, actor=actor, reason=Reason.ROLLED_BACK
         )
         if target is None:
-            raise Conflict(f"No version served before {name}; there is nothing to return to.")
+            raise nothing_to_return_to(name)
         return await self.version(target)
 
     async def archive(self, name: str, *, actor: str, reason: str) -> ModelVersion:
         """Out of the running: a canary is taken back, a candidate is not offered any more."""
         version = (await self._versions.locked(name)).version
-        if (await self.routed(version.spec.model_name)).champion == name:
-            raise Conflict(f"{name} serves; promote another version or roll it back first.")
+        require_archivable(version, (await self.routed(version.spec.model_name)).champion)
         await self._versions.set_desired_state(name, DesiredState.ARCHIVED)
         await self._audit.record(actor, "model_version.archive_requested", name, {"reason": reason})
         return await self.version(name)
@@ -255,15 +209,9 @@ class Resources:
         """Mark the champion as rolled back and ask for its predecessor; gives its name, if there is one."""
         versions = await self.versions(champion.spec.model_name)
         name = champion.metadata.name
-        target = rollback_target(versions, name)
+        target = version_to_return_to(name, versions)
         if target is None:
             return None
-        for other in versions:
-            # What is on its way to serve would otherwise arrive after the rollback and undo it.
-            if in_flight(other):
-                raise Conflict(
-                    f"{other.metadata.name} is being rolled out; wait for it, or archive it first."
-                )
         status = rolled_back(champion.status, message, reason=reason, now=datetime.now(UTC))
         await self._versions.save_status(name, status)
         await self._recall(target, message)
@@ -275,7 +223,7 @@ class Resources:
         """From the start, unless it is on its way: then what remains of its canary is left out."""
         if not in_flight(version):
             await self._recall(version, message)
-        elif version.status.phase is not ModelVersionPhase.VERIFYING:
+        elif past_verification(version):
             status = hurried(version, message, now=datetime.now(UTC))
             await self._versions.save_status(version.metadata.name, status)
 
@@ -337,6 +285,18 @@ class Resources:
         return {one.model_version: (one.right, one.votes) for one in votes}
 
 
+def _with_identity(job: TrainingJob, now: datetime) -> TrainingJob:
+    """What the API server of a cluster would fill in."""
+    fields = {
+        "uid": str(uuid4()),
+        "generation": 1,
+        "resource_version": None,
+        "creation_timestamp": now,
+        "deletion_timestamp": None,
+    }
+    return job.model_copy(update={"metadata": job.metadata.model_copy(update=fields)})
+
+
 def _variant(name: str, version: ModelVersion, url: str, weight: int) -> Variant:
     return Variant.model_validate(
         {
@@ -347,18 +307,3 @@ def _variant(name: str, version: ModelVersion, url: str, weight: int) -> Variant
             "weight": weight,
         }
     )
-
-
-def _moved(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condition]:
-    """Conditions that say something else now; a new percentage in a message is not news."""
-    moved = []
-    for condition in after:
-        old = find_condition(before, condition.type)
-        if old is None or (old.status, old.reason) != (condition.status, condition.reason):
-            moved.append(condition)
-    return moved
-
-
-def _why_not_ready(version: ModelVersion) -> str:
-    found = find_condition(version.status.conditions, "Ready")
-    return found.message if found else "no reason recorded"

@@ -42,10 +42,10 @@ from sentops_core.domain.serving import (
 )
 from sentops_core.domain.version_states import in_flight, rollback_target, settled
 from sentops_core.store.pool import Pool, transaction
+from sentops_trainer.acceptance import require_one_machine
 from sentops_trainer.local.model_slots import ModelSlots, SlotName
 from sentops_trainer.local.processes import Processes
 from sentops_trainer.local.resources import Resources
-from sentops_trainer.submissions import require_one_machine
 
 log = structlog.get_logger()
 

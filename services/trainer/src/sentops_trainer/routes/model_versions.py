@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sentops_core.domain.base import Body
 from sentops_core.domain.resources import ModelVersion
-from sentops_trainer.deps import Actor, Loop, ResourcesDep
+from sentops_trainer.deps import Actor, Control
 
 router = APIRouter(prefix="/model-versions", tags=["versions"])
 
@@ -28,39 +28,35 @@ class Reason(Body):
 
 @router.get("", summary="Model versions, newest first", response_model_exclude_none=True)
 async def get_versions(
-    resources: ResourcesDep, limit: Annotated[int, Query(ge=1, le=500)] = 50
+    control: Control, limit: Annotated[int, Query(ge=1, le=500)] = 50
 ) -> list[ModelVersion]:
-    return (await resources.versions(None))[:limit]
+    return await control.versions(limit)
 
 
 @router.get("/{name}", summary="One model version", response_model_exclude_none=True)
-async def get_version(name: str, resources: ResourcesDep) -> ModelVersion:
-    return await resources.version(name)
+async def get_version(name: str, control: Control) -> ModelVersion:
+    return await control.version(name)
 
 
 @router.post("/{name}/promote", status_code=202, summary="Make this version the champion")
 async def post_promote(
-    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Promote | None = None
+    name: str, control: Control, actor: Actor, body: Promote | None = None
 ) -> ModelVersion:
     wanted = body or Promote()
-    version = await resources.promote(
+    return await control.promote(
         name,
         actor=actor,
         reason=wanted.reason,
         force=wanted.force,
         clear_quarantine=wanted.clear_quarantine,
     )
-    loop.wake()
-    return version
 
 
 @router.post("/{name}/approve", status_code=202, summary="A person's yes to a waiting candidate")
 async def post_approve(
-    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
+    name: str, control: Control, actor: Actor, body: Reason | None = None
 ) -> ModelVersion:
-    version = await resources.approve(name, actor=actor, reason=(body or Reason()).reason)
-    loop.wake()
-    return version
+    return await control.approve(name, actor=actor, reason=(body or Reason()).reason)
 
 
 @router.post(
@@ -69,21 +65,17 @@ async def post_approve(
     summary="Take a version that does not serve out of the running",
 )
 async def post_archive(
-    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
+    name: str, control: Control, actor: Actor, body: Reason | None = None
 ) -> ModelVersion:
     """A canary is taken back: everyone gets the champion's answers again."""
-    version = await resources.archive(name, actor=actor, reason=(body or Reason()).reason)
-    loop.wake()
-    return version
+    return await control.archive(name, actor=actor, reason=(body or Reason()).reason)
 
 
 @router.post(
     "/{name}/rollback", status_code=202, summary="Return from this champion to the last one"
 )
 async def post_rollback(
-    name: str, resources: ResourcesDep, loop: Loop, actor: Actor, body: Reason | None = None
+    name: str, control: Control, actor: Actor, body: Reason | None = None
 ) -> ModelVersion:
     """Answers with the version that will serve; the one rolled back stays loadable."""
-    version = await resources.roll_back(name, actor=actor, reason=(body or Reason()).reason)
-    loop.wake()
-    return version
+    return await control.roll_back(name, actor=actor, reason=(body or Reason()).reason)

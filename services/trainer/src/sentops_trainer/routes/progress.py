@@ -1,16 +1,14 @@
 """Kubeflow Trainer's status protocol: runs report how far they are, with a token of their own job."""
 
-import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from sentops_core.domain.base import Document
-from sentops_core.domain.errors import Unauthenticated
 from sentops_core.domain.resources import TrainerStatus
 from sentops_core.http import bearer_token
-from sentops_trainer.deps import ResourcesDep, RunProcesses
+from sentops_trainer.deps import Control
 
 router = APIRouter(tags=["runs"])
 
@@ -28,13 +26,8 @@ async def post_progress(
     name: str,
     report: ProgressReport,
     presented: Annotated[str, Depends(bearer_token)],
-    processes: RunProcesses,
-    resources: ResourcesDep,
+    control: Control,
 ) -> ProgressReport:
     """Answers with what was understood, as Kubeflow's server does; a report never changes the outcome."""
-    expected = processes.token(name)
-    if expected is None or not hmac.compare_digest(presented.encode(), expected.encode()):
-        raise Unauthenticated("This token does not belong to a run of this job.")
-    processes.write_progress(name, report.trainer_status)
-    await resources.add_progress_event(name, report.trainer_status)
+    await control.report_progress(name, presented, report.trainer_status)
     return report

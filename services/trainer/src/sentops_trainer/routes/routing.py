@@ -6,18 +6,17 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
 from sentops_core.domain.resources import Routing
-from sentops_trainer.deps import ResourcesDep, SettingsDep
+from sentops_trainer.deps import Control
 
 router = APIRouter(tags=["routing"])
 
 
 @router.get("/routing", summary="Who serves, and with which weight", response_model=Routing)
 async def get_routing(
-    resources: ResourcesDep,
-    settings: SettingsDep,
+    control: Control,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    routing = (await resources.routed(settings.model_name)).routing
+    routing = await control.routing()
     etag = f'"{routing.revision}"'
     if if_none_match == etag:
         return Response(status_code=304, headers={"etag": etag})

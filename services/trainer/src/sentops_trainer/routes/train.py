@@ -1,21 +1,16 @@
 """Start a training."""
 
-from datetime import UTC, datetime
 from typing import Annotated
-from uuid import uuid4
 
 from fastapi import APIRouter, Body
 
 from sentops_core.domain.base import Body as ApiBody
-from sentops_core.domain.resources import TrainingJob
-from sentops_trainer.deps import Actor, Loop, ResourcesDep, SettingsDep
+from sentops_trainer.deps import Actor, Control, SettingsDep
 from sentops_trainer.submissions import (
     Submission,
-    TrainingJobManifest,
     TrainRequest,
-    require_one_machine,
+    job_of_manifest,
     to_training_job,
-    with_identity,
 )
 
 router = APIRouter(tags=["training"])
@@ -36,15 +31,14 @@ class Accepted(ApiBody):
 
 @router.post("/train", status_code=202, summary="Start a training")
 async def post_train(
-    resources: ResourcesDep,
-    loop: Loop,
+    control: Control,
     settings: SettingsDep,
     actor: Actor,
     submission: Annotated[Submission, Body(openapi_examples=_EXAMPLES)],
 ) -> Accepted:
     """Takes the short form, or a whole TrainingJob document as `kubectl apply` would."""
     if isinstance(submission, TrainRequest):
-        dataset_id, dataset = await resources.dataset(submission.dataset_id)
+        dataset_id, dataset = await control.dataset(submission.dataset_id)
         job = to_training_job(
             submission,
             dataset,
@@ -53,13 +47,7 @@ async def post_train(
             output=settings.store_uri,
         )
     else:
-        job = _to_job(submission)
-    require_one_machine(job.spec, settings.model_name)
-    job = with_identity(job, str(uuid4()), datetime.now(UTC))
-    await resources.create_job(job, actor=actor)
-    loop.wake()
+        job = job_of_manifest(submission)
+    control.require_accepted(job.spec)
+    await control.create_job(job, actor=actor)
     return Accepted(name=job.metadata.name, status_url=f"/training-jobs/{job.metadata.name}")
-
-
-def _to_job(manifest: TrainingJobManifest) -> TrainingJob:
-    return TrainingJob(metadata=manifest.metadata, spec=manifest.spec)

@@ -1,0 +1,199 @@
+"""One look at the cluster written into the tables: rows, events, audit lines, routing; each piece of news once."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import asyncpg
+import structlog
+
+from sentops_core.domain.conditions import Condition, ConditionStatus, find_condition, set_condition
+from sentops_core.domain.errors import InvalidInput
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import (
+    ModelVersion,
+    ModelVersionStatus,
+    TrainingJob,
+    TrainingJobPhase,
+    TrainingJobStatus,
+)
+from sentops_core.kube import Manifest
+from sentops_core.store.audit import Audit
+from sentops_core.store.mirror import Mirror
+from sentops_core.store.model_versions import ModelVersions
+from sentops_core.store.pool import Connection
+from sentops_core.store.routing import RoutingTable
+from sentops_core.store.training_jobs import TrainingJobs
+from sentops_trainer.cluster.custom_resources import parse
+from sentops_trainer.cluster.names import CANCEL, REQUESTED_BY
+from sentops_trainer.cluster.serving import route
+from sentops_trainer.news import finished_evidence, moved, phase_evidence, progress_message
+
+log = structlog.get_logger()
+
+OPERATOR = "operator"  # the actor of what the statuses tell
+SOMEBODY = "cluster"  # of what was done with the custom resources themselves, past our API
+# One object that cannot be stored must not keep the others out.
+_UNFIT = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, InvalidInput)
+
+
+class MirrorRound:
+    """Writes in the caller's transaction. `known` tells which state of each object is in the tables already."""
+
+    def __init__(self, connection: Connection, namespace: str, known: dict[str, str]) -> None:
+        self._connection = connection
+        self._namespace = namespace
+        self._known = known
+        self._mirror = Mirror(connection)
+        self._jobs = TrainingJobs(connection)
+        self._versions = ModelVersions(connection)
+        self._audit = Audit(connection)
+        self.mirrored: dict[str, str] = {}  # what is known once the transaction is committed
+
+    async def take(self, jobs: Sequence[Manifest], versions: Sequence[Manifest]) -> None:
+        now = datetime.now(UTC)
+        for manifest in jobs:
+            async with self._storing(manifest) as is_news:
+                if is_news:
+                    await self._take_job(parse(TrainingJob, manifest), _made_by(manifest))
+        for manifest in versions:
+            async with self._storing(manifest) as is_news:
+                if is_news:
+                    await self._take_version(parse(ModelVersion, manifest), _made_by(manifest))
+        for name in await self._mirror.mark_jobs_gone(self._namespace, _names(jobs), now):
+            await self._end_job(name, now)
+        for name in await self._mirror.mark_versions_gone(self._namespace, _names(versions), now):
+            await self._audit.record(SOMEBODY, "model_version.deleted", name)
+
+    async def take_routing(self, versions: Sequence[ModelVersion]) -> None:
+        """The revision moves only when the answer does."""
+        table = RoutingTable(self._connection)
+        of_model: dict[str, list[ModelVersion]] = defaultdict(list)
+        for version in versions:
+            of_model[version.spec.model_name].append(version)
+        for model_name, of_this in of_model.items():
+            wanted = route(of_this, await table.get(model_name), self._namespace)
+            if wanted.champion is None or await self._versions.find(wanted.champion) is None:
+                continue
+            await table.save(
+                model_name,
+                wanted.variants,
+                champion=wanted.champion,
+                previous_champion=wanted.previous_champion,
+            )
+        await self._mirror.archive_gone_versions(self._namespace)
+
+    @asynccontextmanager
+    async def _storing(self, manifest: Manifest) -> AsyncIterator[bool]:
+        """Whether the tables lack this state of the object; what cannot be stored is left out, and said."""
+        metadata = manifest["metadata"]
+        is_news = self._known.get(metadata["uid"]) != metadata["resourceVersion"]
+        try:
+            async with self._connection.transaction():
+                yield is_news
+        except _UNFIT as error:
+            log.warning(
+                "not_mirrored", kind=manifest["kind"], name=metadata["name"], error=str(error)
+            )
+        self.mirrored[metadata["uid"]] = metadata["resourceVersion"]
+
+    async def _take_job(self, job: TrainingJob, made_by: str) -> None:
+        name, annotations = job.metadata.name, job.metadata.annotations
+        row = await self._jobs.find(name)
+        before = TrainingJobStatus()
+        if row is not None and row.job.metadata.uid == job.metadata.uid:
+            before = row.job.status
+        asked_by = annotations.get(REQUESTED_BY)
+        await self._mirror.put_job(
+            job, created_by=asked_by or made_by, cancel_requested=CANCEL in annotations
+        )
+        if row is None or row.job.metadata.uid != job.metadata.uid:
+            await self._greet_job(job, asked_by, made_by)
+        await self._tell_of_job(name, before, job.status)
+
+    async def _greet_job(self, job: TrainingJob, asked_by: str | None, made_by: str) -> None:
+        name, at = job.metadata.name, job.metadata.creation_timestamp
+        message = f"Asked for by {asked_by or made_by}."
+        await self._jobs.add_event(name, Reason.CREATED, message, at=at)
+        if asked_by is None:  # what came through our API was written down there
+            evidence = {"spec": job.spec.to_document()}
+            await self._audit.record(made_by, "training_job.created", name, evidence)
+
+    async def _tell_of_job(
+        self, name: str, before: TrainingJobStatus, status: TrainingJobStatus
+    ) -> None:
+        news = moved(before.conditions, status.conditions)
+        for condition in sorted(news, key=lambda one: one.last_transition_time):
+            at = _when(before.conditions, condition)
+            await self._jobs.add_event(name, condition.reason, condition.message, at=at)
+        progress = status.trainer_status
+        if progress is not None and progress != before.trainer_status:
+            message, document = progress_message(progress), progress.to_document()
+            at = progress.last_updated_time
+            await self._jobs.add_event(name, "Progress", message, document, at=at)
+        if status.phase.final and not before.phase.final:
+            evidence = finished_evidence(status)
+            await self._audit.record(OPERATOR, "training_job.finished", name, evidence)
+
+    async def _end_job(self, name: str, now: datetime) -> None:
+        """Deleted from the cluster: what was open ended there, and its history stays here."""
+        status = (await self._jobs.get(name)).job.status
+        message = "The TrainingJob was deleted from the cluster."
+        if not status.phase.final:
+            conditions = set_condition(
+                status.conditions,
+                "Failed",
+                ConditionStatus.TRUE,
+                Reason.CANCELLED,
+                message,
+                now=now,
+                observed_generation=status.observed_generation,
+            )
+            ended = {
+                "phase": TrainingJobPhase.FAILED,
+                "completion_time": now,
+                "conditions": conditions,
+            }
+            await self._jobs.save_status(name, status.model_copy(update=ended))
+            await self._jobs.add_event(name, Reason.CANCELLED, message)
+        await self._audit.record(SOMEBODY, "training_job.deleted", name)
+
+    async def _take_version(self, version: ModelVersion, made_by: str) -> None:
+        name, status = version.metadata.name, version.status
+        row = await self._versions.find(name)
+        before = ModelVersionStatus()
+        if row is not None and row.version.metadata.uid == version.metadata.uid:
+            before = row.version.status
+        else:
+            row = None
+        await self._mirror.put_version(version, created_by=made_by)
+        if row is None:
+            gate = version.spec.gate_result
+            evidence: dict[str, object] = {
+                "digest": version.spec.artifact.digest,
+                "desiredState": version.spec.desired_state.value,
+                "gateResult": gate.to_document() if gate else None,
+            }
+            await self._audit.record(made_by, "model_version.registered", name, evidence)
+        if status.phase is not before.phase:
+            action = f"model_version.{status.phase.value.lower()}"
+            await self._audit.record(OPERATOR, action, name, phase_evidence(before, status))
+
+
+def _names(manifests: Sequence[Manifest]) -> list[str]:
+    return [manifest["metadata"]["name"] for manifest in manifests]
+
+
+def _made_by(manifest: Manifest) -> str:
+    """The program that made the object, as the API server noted: kubectl, helm, sentops-operator, ..."""
+    fields = manifest["metadata"].get("managedFields") or ()
+    made = (one.get("manager") for one in fields if not one.get("subresource"))
+    return str(next(made, None) or SOMEBODY)
+
+
+def _when(before: Sequence[Condition], condition: Condition) -> datetime | None:
+    """When the condition's status moved; a new reason alone has no date of its own."""
+    old = find_condition(before, condition.type)
+    same = old is not None and old.status is condition.status
+    return None if same else condition.last_transition_time
