@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.support.browser",
+    "tests.support.helm",
     "tests.support.postgres",
     "tests.support.seaweedfs",
 ]
