@@ -78,7 +78,7 @@ class Converger:
 
     def first_seen(self, job: Manifest) -> None:
         """Starts the clock from apply to Job, for a TrainingJob that has not begun."""
-        if not job.get("status"):
+        if "observedGeneration" not in (job.get("status") or {}):
             self._first_seen.setdefault(job["metadata"].get("uid", ""), time.monotonic())
 
     async def _turn(self, key: Key) -> str:

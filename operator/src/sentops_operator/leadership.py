@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import structlog
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, V1Lease, V1ObjectMeta
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
@@ -43,7 +43,17 @@ class _PatientLock(LeaseLock):
     async def create(
         self, name: str, namespace: str, election_record: LeaderElectionRecord
     ) -> bool:
-        return await self._tried(super().create(name, namespace, election_record))
+        """The library's own (37.0.1) passes `pretty` as a boolean, which its client refuses."""
+        body = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        return await self._tried(self._created(namespace, body))
+
+    async def _created(self, namespace: str, body: V1Lease) -> bool:
+        try:
+            await self.api_instance.create_namespaced_lease(namespace, body)
+        except ApiException as error:
+            log.warning("lease_not_created", status=error.status)
+            return False
+        return True
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
         return await self._tried(super().update(name, namespace, updated_record))

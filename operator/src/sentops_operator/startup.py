@@ -35,7 +35,7 @@ _LONGEST_TURN = timedelta(minutes=5)
 
 
 class Operator:
-    """Built once by `__main__`; `run` until it is cancelled, loses the lease, or breaks."""
+    """Built once by `__main__`; `run` until SIGTERM, until the lease is lost, or something breaks."""
 
     def __init__(self, settings: Settings, client: ApiClient) -> None:
         self._settings = settings
@@ -74,11 +74,8 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._serve())
             group.create_task(self.resync.run())
-            watches = group.create_task(self._watch())
-            leading = group.create_task(self._converge())
-            # SIGTERM ends kopf, and with it everything.
-            watches.add_done_callback(lambda _: leading.cancel())
-            await asyncio.wait({watches, leading}, return_when=asyncio.FIRST_COMPLETED)
+            group.create_task(self._converge())
+            await self._watch()  # kopf heeds SIGTERM, and ends everything with it
             raise _Ended
 
     async def _converge(self) -> None:
@@ -99,11 +96,12 @@ class Operator:
         await run_workers(self.converger, self._settings.workers)
 
     async def _watch(self) -> None:
+        """Until SIGTERM, or until kopf breaks. Not `kopf.operator`: it would end our own tasks as its leftovers."""
         registry = kopf.OperatorRegistry()
         watched.register(registry)
         kopf.on.login(registry=registry)(_login)
         namespaces = self._settings.namespaces
-        await kopf.operator(
+        tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=kopf_settings(),
             standalone=True,  # the Lease keeps replicas apart
@@ -112,6 +110,14 @@ class Operator:
             memo=watched.Watched(self.cache, self.queue, self.converger),
             ready_flag=self.ready,
         )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self) -> None:
         app = build_server(

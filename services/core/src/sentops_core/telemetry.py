@@ -43,4 +43,5 @@ def configure_logging(
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.access").setLevel("WARNING")  # the request metrics count them
     logging.getLogger("httpx").setLevel("WARNING")
+    logging.getLogger("kopf.objects").setLevel("WARNING")  # a line for every event of a watch
     structlog.contextvars.bind_contextvars(program=program)

@@ -1,0 +1,64 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from sentops_operator.settings import Settings
+from sentops_operator.startup import Operator
+from tests.operator.actors import NAMESPACE, Cluster
+from tests.support.eventually import eventually
+from tests.support.kube_api import KubeServer
+
+RunningOperator = Callable[..., AbstractAsyncContextManager[Operator]]
+
+
+@pytest.fixture
+async def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeServer]:
+    async with KubeServer() as server:
+        config = server.write_kubeconfig(tmp_path / "kubeconfig", namespace=NAMESPACE)
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        yield server
+
+
+@pytest.fixture
+def cluster(kube: KubeServer) -> Cluster:
+    return Cluster(kube)
+
+
+def settings_for_tests(**fields: object) -> Settings:
+    return Settings.model_validate(
+        {
+            "host": "127.0.0.1",
+            "port": 0,
+            "namespace": NAMESPACE,
+            "namespaces": NAMESPACE,
+            "pod_name": "operator-0",
+            "leader_election": False,
+            "trainer_image": "sentops-trainer:1",
+            "model_image": "sentops-model:1",
+            "status_url": "http://operator:8080",
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def operator(kube: KubeServer) -> RunningOperator:
+    """`async with operator():` a real operator in this process, ended without goodbye at the end."""
+
+    @asynccontextmanager
+    async def running(**fields: object) -> AsyncIterator[Operator]:
+        async with kube.client() as client:
+            one = Operator(settings_for_tests(**fields), client)
+            task = asyncio.create_task(one.run())
+            try:
+                await eventually(lambda: task.done() or one.ready.is_set())
+                yield one
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    return running
