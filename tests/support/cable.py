@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, suppress
 
 
 @asynccontextmanager
-async def a_cable(host: str, port: int) -> AsyncIterator[tuple[int, Callable[[], Awaitable[None]]]]:
-    """The port of the near end, and how to cut the cable: what is connected breaks, nothing connects again."""
+async def a_cable(
+    host: str, port: int, *, at: int = 0
+) -> AsyncIterator[tuple[int, Callable[[], Awaitable[None]]]]:
+    """The port of the near end (`at`, or a free one), and how to cut the cable: what is connected breaks, nothing connects again."""
     writers: list[asyncio.StreamWriter] = []
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -22,7 +24,7 @@ async def a_cable(host: str, port: int) -> AsyncIterator[tuple[int, Callable[[],
         writers.extend((writer, far_writer))
         await asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer))
 
-    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    server = await asyncio.start_server(connect, "127.0.0.1", at)
 
     async def cut() -> None:
         server.close()

@@ -4,6 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +19,8 @@ from sentops_core.store.migrate import (
     require_current,
 )
 from sentops_core.store.pool import open_connection
+from tests.support.cable import a_cable
+from tests.support.postgres import a_free_port
 
 FIRST = Migration(1, "first", "CREATE TABLE one (a int)")
 SECOND = Migration(2, "second", "CREATE TABLE two (a int)")
@@ -92,10 +96,10 @@ async def test_programs_refuse_a_schema_that_is_ahead(database_url: str) -> None
     await connection.close()
 
 
-def run_command(**env: str) -> subprocess.CompletedProcess[str]:
+def run_command(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name != "SENTOPS_DATABASE_URL"}
     return subprocess.run(
-        [sys.executable, "-m", "sentops_core.store.migrate"],
+        [sys.executable, "-m", "sentops_core.store.migrate", *options],
         env=kept | env,
         capture_output=True,
         text=True,
@@ -117,3 +121,26 @@ def test_the_command_without_a_database_says_what_to_set() -> None:
     done = run_command()
     assert done.returncode == 1
     assert "SENTOPS_DATABASE_URL" in done.stderr
+
+
+@pytest.mark.pg
+async def test_a_database_that_comes_up_late_is_waited_for(empty_database_url: str) -> None:
+    address = urlsplit(empty_database_url)
+    assert address.hostname
+    port = a_free_port()
+    user, _, _ = address.netloc.rpartition("@")
+    late = address._replace(netloc=f"{user}@127.0.0.1:{port}").geturl()
+    migrating = asyncio.create_task(migrate_url(late, patience=timedelta(seconds=60)))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await asyncio.shield(migrating)
+    async with a_cable(address.hostname, address.port or 5432, at=port):
+        assert "0001_initial" in await migrating
+
+
+def test_waiting_for_a_database_ends_with_what_to_do() -> None:
+    nobody = f"postgresql://u:secret@127.0.0.1:{a_free_port()}/prediction"
+    done = run_command("--wait", "0.1", SENTOPS_DATABASE_URL=nobody)
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+    assert "secret" not in done.stderr

@@ -3,6 +3,7 @@
 `python -m sentops_core.store.migrate` applies them to SENTOPS_DATABASE_URL; programs call `require_current`.
 """
 
+import argparse
 import asyncio
 import hashlib
 import os
@@ -10,6 +11,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 
 import structlog
@@ -22,6 +24,7 @@ log = structlog.get_logger()
 
 _FILE_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _LOCK = 5_340_021_118  # any constant of ours: two programs migrating at once take turns
+_PAUSE = 2.0  # seconds between questions to a database that is away
 
 _CREATE_LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -126,22 +129,44 @@ async def _applied(connection: Connection) -> dict[int, str]:
     return {row["version"]: row["checksum"] for row in await connection.fetch(_APPLIED)}
 
 
-async def migrate_url(url: str) -> list[str]:
-    """`migrate` over a connection of its own."""
-    connection = await open_connection(url, application_name="sentops migrate")
+async def migrate_url(url: str, *, patience: timedelta = timedelta()) -> list[str]:
+    """`migrate` over a connection of its own; a database that is away is asked again until `patience` ends."""
+    connection = await _connected(url, patience)
     try:
         return await migrate(connection)
     finally:
         await connection.close()
 
 
+async def _connected(url: str, patience: timedelta) -> Connection:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience.total_seconds()
+    while True:
+        try:
+            return await open_connection(url, application_name="sentops migrate")
+        except Unavailable as error:
+            if loop.time() + _PAUSE > deadline:
+                raise
+            log.info("database_awaited", reason=str(error))
+        await asyncio.sleep(_PAUSE)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sentops_core.store.migrate")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="how long to wait for a database that does not answer yet (%(default)s)",
+    )
+    patience = timedelta(seconds=parser.parse_args().wait)
     url = os.environ.get("SENTOPS_DATABASE_URL")
     if not url:
         sys.exit("Set SENTOPS_DATABASE_URL to the database to migrate (postgresql://...).")
     configure_logging("migrate")
     try:
-        applied = asyncio.run(migrate_url(url))
+        applied = asyncio.run(migrate_url(url, patience=patience))
     except PlatformError as error:
         sys.exit(str(error))
     log.info("schema_current", applied=len(applied))
