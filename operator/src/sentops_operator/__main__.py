@@ -21,12 +21,14 @@ def main() -> None:
         "cleanup",
         help="delete the Deployments, Services, autoscalers and budgets the operator made",
     )
-    cleaning.add_argument("--namespace", action="append", required=True)
+    where = cleaning.add_mutually_exclusive_group(required=True)
+    where.add_argument("--namespace", action="append", metavar="NAME", help="may be repeated")
+    where.add_argument("--all-namespaces", action="store_true")
     options = parser.parse_args()
     try:
         if options.command == "cleanup":
             configure_logging("operator-cleanup")
-            asyncio.run(clean_up(options.namespace))
+            asyncio.run(clean_up(None if options.all_namespaces else options.namespace))
         else:
             _operate()
     except PlatformError as error:
