@@ -152,9 +152,11 @@ def test_every_replica_set_of_web_has_its_headless_service(rendered: Rendered) -
 
 
 def test_what_pods_refer_to_is_rendered_or_said_to_exist(rendered: Rendered) -> None:
-    secrets = {
-        one["metadata"]["name"]: set(one["data"]) for one in rendered.of_kind("Secret")
-    } | {"ours": None, "database": None, "bucket": None}
+    secrets = {one["metadata"]["name"]: set(one["data"]) for one in rendered.of_kind("Secret")} | {
+        "ours": None,
+        "database": None,
+        "bucket": None,
+    }
     claims = rendered.names("PersistentVolumeClaim") | {"shared", "bases"}
     for made in pods_of(rendered):
         assert made.spec["serviceAccountName"] in rendered.names("ServiceAccount")

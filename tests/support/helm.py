@@ -73,7 +73,9 @@ def program(name: str) -> str:
     if sys.platform == "linux" and os.uname().machine == "x86_64":
         return str(tools() / name)
     found = shutil.which(name)
-    assert found, f"The chart's tests need {name}: install it (the packaged one is for Linux on x86)."
+    assert found, (
+        f"The chart's tests need {name}: install it (the packaged one is for Linux on x86)."
+    )
     return found
 
 
@@ -106,7 +108,7 @@ class Rendered:
 class _Loader(yaml.CSafeLoader):
     """Refuses a key that is written twice in one mapping, which YAML's usual readers let pass."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002 - the parent's signature
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
@@ -143,6 +145,7 @@ class Helm:
             capture_output=True,
             text=True,
             timeout=120,
+            check=False,
         )
 
     def template(

@@ -1,7 +1,6 @@
-{{/* The operator's environment; its cleanup reads the same. */}}
+{{/* The operator's environment: every setting of it. */}}
 {{- define "sentops.operatorEnv" -}}
 {{- $program := dict "root" . "program" "operator" }}
-{{- $values := .Values }}
 {{- include "sentops.listening" $program }}
 - name: SENTOPS_OPERATOR_NAMESPACE
   valueFrom:
@@ -30,6 +29,7 @@
 {{- with include "sentops.storageSecret" . }}{{ $_ := set $settings "STORAGE_SECRET" . }}{{ end }}
 {{- with include "sentops.cacheClaim" . }}{{ $_ := set $settings "CACHE_CLAIM" . }}{{ end }}
 {{- with .Values.runs.work.size }}{{ $_ := set $settings "WORK_STORAGE_SIZE" . }}{{ end }}
+{{- with .Values.runs.work.accessMode }}{{ $_ := set $settings "WORK_ACCESS_MODE" . }}{{ end }}
 {{- with .Values.runs.work.storageClass }}{{ $_ := set $settings "WORK_STORAGE_CLASS" . }}{{ end }}
 {{- with include "sentops.modelPod" . | fromYaml }}{{ $_ := set $settings "MODEL_POD" . }}{{ end }}
 {{- range $name, $value := $settings }}
