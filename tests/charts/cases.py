@@ -88,6 +88,7 @@ CASES: dict[str, dict[str, Any]] = {
             "annotations": {"example.com/owner": "reviews"},
         },
         "artifacts": {"pvc": {"accessModes": ["ReadWriteMany"], "storageClass": "nfs"}},
+        "runs": {"work": {"storageClass": "nfs", "accessMode": "ReadWriteMany"}},
     },
     "small": {
         "web": {"replicas": 1},
