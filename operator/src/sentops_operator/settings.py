@@ -40,7 +40,7 @@ class Settings(ServiceSettings):
     status_url: str = Field(pattern="^https?://")
     run_service_account: str = "default"
     run_resources: Resources = Resources()
-    work_storage_size: str = "5Gi"  # empty: an emptyDir, and a killed run starts over
+    work_storage_size: str = ""  # left out: an emptyDir, and a killed run starts over
     work_storage_class: str = ""
     # Several nodes can only share a class that many may mount; else each of their runs has an emptyDir.
     work_access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
