@@ -40,6 +40,7 @@ def _quantity_text(value: object) -> object:
 
 Labels = Annotated[tuple[Label, ...], Field(min_length=2, max_length=32), AfterValidator(_distinct)]
 Seconds = Annotated[Integer, Field(ge=0, le=INT32_MAX)]
+Deadline = Annotated[Integer, Field(ge=1, le=INT32_MAX)]
 Quantity = Annotated[
     str,
     BeforeValidator(_quantity_text),
@@ -267,7 +268,7 @@ class Rollout(Document):
 
     shadow_seconds: Seconds = 0
     steps: tuple[RolloutStep, ...] = Field(default=(), max_length=20)
-    progress_deadline_seconds: Seconds = Field(default=600, ge=1)
+    progress_deadline_seconds: Deadline = 600
     min_samples: Integer = Field(
         default=200, ge=1, le=INT32_MAX, description="Votes per variant that an analysis needs."
     )
@@ -314,7 +315,7 @@ class TrainingJobSpec(Document):
     promotion: Promotion = Promotion()
     suspend: Flag = False
     backoff_limit: Integer = Field(default=2, ge=0, le=20)
-    active_deadline_seconds: Seconds | None = Field(default=None, ge=1)
+    active_deadline_seconds: Deadline | None = None
     ttl_seconds_after_finished: Seconds = Field(
         default=86_400,
         description="Then the run's leftovers go; job, version and artefact stay.",
