@@ -71,6 +71,10 @@ image-sizes:  ## What each image adds to its base; prints JSON
 e2e: .venv/.installed  ## The whole lifecycle in the cluster that KUBECONFIG names (see tests/e2e/README.md)
 	@$(RUN)/pytest tests/e2e -m e2e $(TEST_OPTIONS)
 
+.PHONY: bench-operator
+bench-operator: .venv/.installed  ## From apply to Job for 1, 100 and 1,000 TrainingJobs, and what it costs (KUBECONFIG: on that cluster); prints JSON
+	@$(RUN)/python benchmarks/apply_to_job.py $(BENCH_OPTIONS)
+
 .PHONY: install
 install: .venv/.installed  ## The programs and their tools in .venv, from the lock (TORCH_BACKEND=auto: torch for this machine's GPU)
 	@[ $(TORCH_BACKEND) = cpu ] || $(UV) pip install --quiet --no-config --reinstall-package torch --torch-backend $(TORCH_BACKEND) torch==$(TORCH_VERSION)
