@@ -171,6 +171,11 @@ class KubeServer:
         """Merge this into its status, as kubelet and controllers do."""
         return self.objects.merge_patch(kind, namespace, name, {"status": status}, "status")
 
+    def replace_status(
+        self, kind: Kind, name: str, status: Mapping[str, Any], *, namespace: str = "default"
+    ) -> Manifest:
+        return self.objects.replace(kind, namespace, name, {"status": dict(status)}, "status")
+
     def patch(
         self, kind: Kind, name: str, patch: Mapping[str, Any], *, namespace: str = "default"
     ) -> Manifest:

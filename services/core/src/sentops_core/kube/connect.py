@@ -19,7 +19,9 @@ async def open_client(*, connections: int = 32) -> AsyncIterator[ApiClient]:
         if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            # Named here, since the library looks at the environment once, when it is imported.
+            file = os.environ.get("KUBECONFIG")
+            await config.load_kube_config(config_file=file, client_configuration=settings)  # type: ignore[no-untyped-call]
     except ConfigException as error:
         raise InvalidInput(
             f"No cluster to talk to ({error}). Run inside a pod, or set KUBECONFIG."

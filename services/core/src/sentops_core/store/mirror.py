@@ -35,14 +35,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, (SELECT name FROM training_jobs WHERE na
 # Rows of one machine name no namespace, so they are never taken for something deleted.
 _JOBS_GONE = """
 UPDATE training_jobs
-   SET metadata = jsonb_build_object('deletionTimestamp', $3::text) || metadata || '{"gone": true}',
+   SET metadata = jsonb_build_object('deletionTimestamp', $3::text) || metadata || '{"gone": true}'::jsonb,
        updated_at = clock_timestamp()
  WHERE metadata ->> 'namespace' = $1 AND NOT metadata ? 'gone' AND name <> ALL ($2::text[])
 RETURNING name
 """
 _VERSIONS_GONE = """
 UPDATE model_versions
-   SET metadata = jsonb_build_object('deletionTimestamp', $3::text) || metadata || '{"gone": true}',
+   SET metadata = jsonb_build_object('deletionTimestamp', $3::text) || metadata || '{"gone": true}'::jsonb,
        updated_at = clock_timestamp()
  WHERE metadata ->> 'namespace' = $1 AND NOT metadata ? 'gone' AND name <> ALL ($2::text[])
 RETURNING name
@@ -50,7 +50,7 @@ RETURNING name
 # Whoever everybody is still routed to serves on until another version takes over.
 _ARCHIVE_GONE = """
 UPDATE model_versions
-   SET status = status || '{"phase": "Archived", "trafficPercent": 0}' - 'servedDigest',
+   SET status = (status - 'servedDigest') || '{"phase": "Archived", "trafficPercent": 0}'::jsonb,
        phase = 'Archived', updated_at = clock_timestamp()
  WHERE metadata ->> 'namespace' = $1 AND metadata ? 'gone'
    AND phase NOT IN ('Archived', 'RolledBack', 'Quarantined')
