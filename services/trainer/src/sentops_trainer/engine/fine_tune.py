@@ -19,6 +19,7 @@ import structlog
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
+from torch.utils.data import Sampler
 from transformers import (
     EarlyStoppingCallback,
     Trainer,
@@ -34,6 +35,7 @@ from sentops_trainer.engine.calibration import fit_temperature, log_loss
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder, in_batches
 from sentops_trainer.engine.linear import fit_head, put_head
+from sentops_trainer.engine.order import OneOrderForAll
 from sentops_trainer.engine.team import Team
 from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import macro_f1
@@ -70,6 +72,10 @@ def train_fine_tune(
     ranks = bench.team.ranks
     parts = _split(rows, settings.seed)
     trainer = _FineTuner(classifier, encoder, parts, settings, bench)
+    if trainer.args.world_size != ranks.total:
+        raise RunFailure(
+            f"{trainer.args.world_size} of {ranks.total} processes found each other to train together"
+        )
     checkpoint = bench.team.from_first(lambda: last_checkpoint(bench.folder))
     if checkpoint is not None and not checkpoint.is_dir():
         raise RunFailure(
@@ -77,7 +83,7 @@ def train_fine_tune(
             "nodes share, or an empty one"
         )
     if ranks.own:
-        # Other dropout than the first's. Rows and first weights stay alike: both are taken from the first.
+        # Other dropout than the first's; the first weights are taken from there all the same.
         set_seed(settings.seed + ranks.own)
     elif checkpoint is None:
         _start_from_fitted_head(classifier, encoder, parts.fitted, settings)
@@ -180,6 +186,7 @@ class _FineTuner(Trainer):
         self._team = bench.team
         self.average = AveragedWeights(classifier)
         ids = encoder.encode(parts.fitted.texts)
+        self._lengths = [len(row) for row in ids]
         each = math.ceil(settings.batch_size / bench.team.ranks.total)
         steps_per_epoch = math.ceil(len(parts.fitted) / (each * bench.team.ranks.total))
         super().__init__(
@@ -194,6 +201,16 @@ class _FineTuner(Trainer):
                 _StopWhenAsked(bench.stop, bench.team),
                 _FollowWeights(self),
             ],
+        )
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        ranks = self._team.ranks
+        if not ranks.several:
+            sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return sampler
+        together = self.args.train_batch_size * ranks.total
+        return OneOrderForAll(
+            self._lengths, together, self.args.seed, lambda: self.state.epoch or 0.0
         )
 
     def logits_on_validation(self) -> npt.NDArray[np.float32]:
@@ -345,6 +362,7 @@ def _arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         disable_tqdm=True,
         seed=settings.seed,
+        use_cpu=not torch.cuda.is_available(),  # said outright: only then several processes share a CPU training
         # The only buffers are the frozen token table: alike everywhere, and too large to send at every step.
         ddp_broadcast_buffers=False,
         ddp_find_unused_parameters=True,  # an encoder may have weights that its hidden states do not need
