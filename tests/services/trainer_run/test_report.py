@@ -9,6 +9,7 @@ import pytest
 from sentops_core.domain.evaluation import ClassScores, Evaluation, MustPass, PairedComparison
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.run import PublishedArtifact, RunExit, RunResult
+from sentops_trainer import report
 from sentops_trainer.report import MAX_BYTES, as_line, deliver
 
 
@@ -92,3 +93,20 @@ def test_a_stopped_run_leaves_no_result_file(tmp_path: Path) -> None:
     with os.fdopen(reading) as stream:
         assert json.loads(stream.read())["exit"] == 143
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_stopped_for_another_s_failure_leaves_that_one_s_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes of one pod share the termination message; whoever is stopped comes last and knows least."""
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setattr(report, "_TERMINATION_LOG", log)
+    failed = RunResult(exit=RunExit.BAD_DATA, reason=Reason.BAD_DATA, message="no rows")
+    stopped = RunResult(exit=RunExit.CANCELLED, reason=Reason.CANCELLED, message="stopped")
+    with Path(os.devnull).open("wb") as nowhere:
+        deliver(stopped, nowhere.fileno(), folder=tmp_path, attempt=1)
+        assert log.read_bytes() == as_line(stopped), "alone, it is all there is to say"
+        deliver(failed, nowhere.fileno(), folder=tmp_path, attempt=1)
+        deliver(stopped, nowhere.fileno(), folder=tmp_path, attempt=1)
+    assert log.read_bytes() == as_line(failed)
