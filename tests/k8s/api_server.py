@@ -173,6 +173,11 @@ def _defaulted(value: Json, schema: Schema) -> Json:
     return value
 
 
+def rules_of(schema: Schema, value: Json) -> list[str]:
+    """The rules of this schema and of those inside it that a value breaks."""
+    return list(_broken_rules(schema, value, None, ()))
+
+
 def _broken_rules(
     schema: Schema, value: Json, old: Json, path: tuple[str | int, ...]
 ) -> Iterator[str]:
