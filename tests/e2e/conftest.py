@@ -21,8 +21,10 @@ from tests.e2e.support.scripts import Scripts
 from tests.e2e.support.settings import Settings, read_settings
 
 HERE = Path(__file__).parent
+KINDS = HERE.parents[1] / "k8s" / "crds"
 _FIRST_TRAINING_SECONDS = 300
 _KUBECTL = pytest.StashKey[Kubectl]()
+_OLD_CRDS = pytest.StashKey[set[str]]()
 
 
 def _asked_for(config: pytest.Config) -> bool:
@@ -83,7 +85,11 @@ def kubectl(settings: Settings, pytestconfig: pytest.Config) -> Iterator[Kubectl
     assert kubectl.get("namespace", settings.namespace) is None, (
         f"the namespace {settings.namespace} is there already; name another one, or none, in SENTOPS_E2E_NAMESPACE"
     )
-    foreign = {name for name in CRDS if kubectl.get("crd", name) is not None}
+    old = {name for name in CRDS if kubectl.get("crd", name) is not None}
+    if (
+        old
+    ):  # of an earlier run, or of somebody else's release: these scenarios are about the newest
+        kubectl.run("apply", "--server-side", "--force-conflicts", "--filename", str(KINDS))
     kubectl.apply(
         {
             "apiVersion": "v1",
@@ -94,13 +100,13 @@ def kubectl(settings: Settings, pytestconfig: pytest.Config) -> Iterator[Kubectl
             },
         }
     )
-    pytestconfig.stash[_KUBECTL] = kubectl
+    pytestconfig.stash[_KUBECTL], pytestconfig.stash[_OLD_CRDS] = kubectl, old
     yield kubectl
     if settings.keep:
         return
     kubectl.run("delete", "namespace", settings.namespace, "--wait", "--timeout=180s", seconds=200)
     for name in CRDS:
-        if name not in foreign and not _used_elsewhere(kubectl, name):
+        if name not in old and not _used_elsewhere(kubectl, name):
             kubectl.delete("crd", name)
 
 
@@ -111,9 +117,13 @@ def _used_elsewhere(kubectl: Kubectl, crd: str) -> bool:
 
 @pytest.fixture(scope="session")
 def release(
-    settings: Settings, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory
+    settings: Settings,
+    kubectl: Kubectl,
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Release]:
-    release = Release(settings, tmp_path_factory.mktemp("helm"))
+    fresh = not pytestconfig.stash[_OLD_CRDS]
+    release = Release(settings, tmp_path_factory.mktemp("helm"), owns_crds=fresh)
     release.install()
     yield release
     if not settings.keep:

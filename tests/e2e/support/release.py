@@ -22,12 +22,15 @@ _INSTALL_SECONDS = 900
 
 @dataclass(frozen=True)
 class Release:
+    """`owns_crds`: false where the cluster had them before, from another release or `kubectl apply`."""
+
     settings: Settings
     home: Path
+    owns_crds: bool = True
 
     def install(self, **more: Any) -> None:
         """`helm upgrade --install --wait`: what is returned from is up."""
-        values = {**values_for(self.settings), **more}
+        values = {**values_for(self.settings), "crds": {"enabled": self.owns_crds}, **more}
         with tempfile.NamedTemporaryFile("w", suffix=".json", dir=self.home, delete=False) as file:
             json.dump(values, file)
         files = [file.name, *map(str, self.settings.values)]
