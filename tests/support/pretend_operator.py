@@ -52,6 +52,9 @@ class PretendOperator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
         assert self._task is not None
         self._task.cancel()
         with suppress(asyncio.CancelledError):

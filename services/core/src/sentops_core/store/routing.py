@@ -33,6 +33,7 @@ VALUES ($1, 1, $2, $3, $4)
            IS DISTINCT FROM (EXCLUDED.champion, EXCLUDED.previous_champion, EXCLUDED.variants)
 """
 _CHAMPIONS = "SELECT champion FROM routing WHERE champion IS NOT NULL ORDER BY model_name"
+_MODELS = "SELECT model_name FROM routing ORDER BY model_name"
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('routing ' || $1))"
 
 
@@ -58,6 +59,10 @@ class RoutingTable:
     async def champions(self) -> list[str]:
         """The versions that everybody, or nearly everybody, is routed to: one for each model."""
         return [row["champion"] for row in await self._connection.fetch(_CHAMPIONS)]
+
+    async def models(self) -> list[str]:
+        """The models that were ever routed to."""
+        return [row["model_name"] for row in await self._connection.fetch(_MODELS)]
 
     async def save(
         self,

@@ -1,6 +1,5 @@
 """One look at the cluster written into the tables: rows, events, audit lines, routing; each piece of news once."""
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -69,9 +68,10 @@ class MirrorRound:
     async def take_routing(self, versions: Sequence[ModelVersion]) -> None:
         """The revision moves only when the answer does."""
         table = RoutingTable(self._connection)
-        of_model: dict[str, list[ModelVersion]] = defaultdict(list)
+        # Also those without any version left: what was deleted in the middle of a canary gets no share.
+        of_model: dict[str, list[ModelVersion]] = {name: [] for name in await table.models()}
         for version in versions:
-            of_model[version.spec.model_name].append(version)
+            of_model.setdefault(version.spec.model_name, []).append(version)
         for model_name, of_this in of_model.items():
             wanted = route(of_this, await table.get(model_name), self._namespace)
             if wanted.champion is None or await self._versions.find(wanted.champion) is None:
