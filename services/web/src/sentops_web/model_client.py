@@ -49,11 +49,7 @@ class ModelClient:
     async def ask(self, variant: Variant, texts: Sequence[str]) -> list[ModelAnswer]:
         """One answer per text, in order. ModelBusy or ModelUnavailable when there is none."""
         try:
-            answer = await self._http.post(
-                f"{variant.url.rstrip('/')}/predict",
-                json={"texts": list(texts)},
-                timeout=self._timeout,
-            )
+            answer = await self._post(variant, texts)
         except httpx.HTTPError as error:
             raise _unavailable() from error
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
@@ -67,6 +63,14 @@ class ModelClient:
         if len(answers) != len(texts):
             raise _unavailable()
         return answers
+
+    async def _post(self, variant: Variant, texts: Sequence[str]) -> httpx.Response:
+        """Twice if the connection broke: while a Deployment rolls, the next one leads to a pod that stays."""
+        url, body = f"{variant.url.rstrip('/')}/predict", {"texts": list(texts)}
+        try:
+            return await self._http.post(url, json=body, timeout=self._timeout)
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
+            return await self._http.post(url, json=body, timeout=self._timeout)
 
 
 def _unavailable() -> ModelUnavailable:
