@@ -180,7 +180,11 @@ async def test_cancelling_is_an_annotation_with_the_name_of_who_asked_first(
         await unattended.client.post("/training-jobs/by-hand/cancel", headers=headers)
     annotations = unattended.custom_job("by-hand")["metadata"]["annotations"]
     assert annotations["sentops.dev/cancel"] == "ada"
-    assert (await job_row(unattended, "by-hand", "Pending")).cancel_requested
+
+    async def mirrored() -> bool:
+        return (await job_row(unattended, "by-hand", "Pending")).cancel_requested
+
+    await eventually(mirrored)
 
 
 async def test_what_the_api_server_refuses_leaves_no_audit_line(unattended: InCluster) -> None:
