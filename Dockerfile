@@ -65,6 +65,7 @@ LABEL org.opencontainers.image.vendor="Sentops" \
       org.opencontainers.image.base.name="${BASE}"
 
 # ---- web
+# Our own code is built without uv's cache, which would hand out the last build as long as pyproject.toml is the same.
 
 FROM builder AS web-packages
 RUN --mount=type=cache,target=/root/.cache/uv \
@@ -72,8 +73,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM web-packages AS web-code
-RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,target=/src \
-    UV_COMPILE_BYTECODE=0 uv sync --quiet --frozen --no-dev --no-editable --package sentops-web \
+RUN --mount=type=bind,target=/src \
+    UV_COMPILE_BYTECODE=0 uv sync --quiet --no-cache --frozen --no-dev --no-editable --package sentops-web \
     && mkdir /own && cp --recursive --parents /app/lib/python3*/site-packages/sentops* /own \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
     && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
@@ -97,8 +98,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM backoffice-packages AS backoffice-code
-RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,target=/src \
-    UV_COMPILE_BYTECODE=0 uv sync --quiet --frozen --no-dev --no-editable --package sentops-backoffice \
+RUN --mount=type=bind,target=/src \
+    UV_COMPILE_BYTECODE=0 uv sync --quiet --no-cache --frozen --no-dev --no-editable --package sentops-backoffice \
     && mkdir /own && cp --recursive --parents /app/lib/python3*/site-packages/sentops* /own \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
     && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
@@ -122,8 +123,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM model-packages AS model-code
-RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,target=/src \
-    UV_COMPILE_BYTECODE=0 uv sync --quiet --frozen --no-dev --no-editable --package sentops-model-server \
+RUN --mount=type=bind,target=/src \
+    UV_COMPILE_BYTECODE=0 uv sync --quiet --no-cache --frozen --no-dev --no-editable --package sentops-model-server \
     && mkdir /own && cp --recursive --parents /app/lib/python3*/site-packages/sentops* /own \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
     && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
@@ -147,8 +148,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM trainer-packages AS trainer-code
-RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,target=/src \
-    UV_COMPILE_BYTECODE=0 uv sync --quiet --frozen --no-dev --no-editable --package sentops-trainer \
+RUN --mount=type=bind,target=/src \
+    UV_COMPILE_BYTECODE=0 uv sync --quiet --no-cache --frozen --no-dev --no-editable --package sentops-trainer \
     && mkdir /own && cp --recursive --parents /app/lib/python3*/site-packages/sentops* /own \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
     && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
@@ -190,8 +191,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM monitor-packages AS monitor-code
-RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,target=/src \
-    UV_COMPILE_BYTECODE=0 uv sync --quiet --frozen --no-dev --no-editable --package sentops-monitor \
+RUN --mount=type=bind,target=/src \
+    UV_COMPILE_BYTECODE=0 uv sync --quiet --no-cache --frozen --no-dev --no-editable --package sentops-monitor \
     && mkdir /own && cp --recursive --parents /app/lib/python3*/site-packages/sentops* /own \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
     && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
@@ -217,8 +218,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM operator-packages AS operator-code
-RUN --mount=type=cache,target=/root/.cache/uv --mount=type=bind,target=/src \
-    UV_COMPILE_BYTECODE=0 uv sync --quiet --frozen --no-dev --no-editable --package sentops-operator \
+RUN --mount=type=bind,target=/src \
+    UV_COMPILE_BYTECODE=0 uv sync --quiet --no-cache --frozen --no-dev --no-editable --package sentops-operator \
     && mkdir /own && cp --recursive --parents /app/lib/python3*/site-packages/sentops* /own \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
     && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +

@@ -58,6 +58,14 @@ def test_an_image_holds_one_member_and_starts_it(program: str) -> None:
     assert installed[1] in {str(one["project"]["name"]) for one in members().values()}  # type: ignore[index]
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_our_own_code_never_comes_from_the_cache_of_an_earlier_build(program: str) -> None:
+    """uv looks at pyproject.toml alone to tell whether a wheel of ours is still the same."""
+    stage = DOCKERFILE.split(f"AS {program}-code\n")[1].split("\nFROM ")[0]
+    assert "uv sync --quiet --no-cache" in stage
+    assert "type=cache" not in stage
+
+
 def test_uv_and_torch_have_the_versions_of_make_install() -> None:
     trainer = (ROOT / "services/trainer/pyproject.toml").read_text()
     for name in ("UV_VERSION", "TORCH_VERSION"):
