@@ -81,12 +81,13 @@ class Backoffice:
 async def a_backoffice(
     database_url: str, folder: Path, trainer_url: str, **settings: object
 ) -> AsyncIterator[Backoffice]:
+    store_uri = str(settings.pop("store_uri", (folder / "store").as_uri()))
     app = create_backoffice(
         Settings(
             database_url=SecretStr(database_url),
             trainer_url=trainer_url,
             trainer_token=SecretStr(TRAINER_TOKEN),
-            store_uri=(folder / "store").as_uri(),
+            store_uri=store_uri,
             api_token=SecretStr(TOKEN),
             first_admin_password=SecretStr(FIRST_PASSWORD),
             **settings,  # type: ignore[arg-type]
