@@ -23,6 +23,7 @@ CASES: dict[str, dict[str, Any]] = {
     "external database": {
         "postgresql": {"enabled": False},
         "externalDatabase": {"url": "postgresql://u:p@db.example.com:5432/sentops"},
+        "migrations": {"beforeUpgrade": "always"},
     },
     "secrets of one's own": {
         "secrets": {"existingSecret": "ours"},
@@ -97,7 +98,6 @@ CASES: dict[str, dict[str, Any]] = {
         "crds": {"enabled": False},
         "admissionPolicy": {"enabled": False},
         "cache": {"enabled": False},
-        "migrations": {"hook": False},
         "operator": {"cleanupOnUninstall": False, "leaderElection": False},
         "podDisruptionBudgets": {"enabled": False},
     },

@@ -118,12 +118,8 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-@dataclass(frozen=True)
 class HelmRefusal(Exception):
-    sentence: str
-
-    def __str__(self) -> str:
-        return self.sentence
+    """What helm said instead of rendering."""
 
 
 class Helm:
@@ -158,8 +154,8 @@ class Helm:
     ) -> Rendered:
         """The chart's manifests for these values, hooks and CRDs with them; HelmRefusal with helm's own words."""
         written = yaml.safe_dump(dict(values or {}))
-        key = repr((written, release, namespace, options))
-        if key not in self._rendered:
+        key = repr((written, release, namespace))
+        if options or key not in self._rendered:  # options may name a cluster, which changes
             file = self._home / "values.yaml"
             file.write_text(written)
             done = self.run(
@@ -168,7 +164,10 @@ class Helm:
             )
             if done.returncode:
                 raise HelmRefusal(done.stderr[done.stderr.find("Error:") :])
-            self._rendered[key] = Rendered(done.stdout)
+            rendered = Rendered(done.stdout)
+            if options:
+                return rendered
+            self._rendered[key] = rendered
         return self._rendered[key]
 
 

@@ -155,3 +155,9 @@ lifecycle:
   volumeMounts:
     - {name: tmp, mountPath: /tmp}
 {{- end }}
+
+{{- define "sentops.migrateFirst" -}}
+{{- $when := .Values.migrations.beforeUpgrade }}
+{{- $running := lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-backoffice" (include "sentops.fullname" .)) }}
+{{- if or (eq $when "always") (and (eq $when "auto") (gt (int (dig "status" "availableReplicas" 0 ($running | default dict))) 0)) }}true{{ end }}
+{{- end }}
