@@ -107,6 +107,8 @@ def _version(row: ModelVersionRow, champion: str | None, previous: str | None) -
     version: ModelVersion = row.version
     gate = version.spec.gate_result
     name = version.metadata.name
+    # In a cluster, a row may outlive its resource.
+    there = version.metadata.deletion_timestamp is None
     return VersionView(
         name=name,
         phase=version.status.phase,
@@ -115,8 +117,8 @@ def _version(row: ModelVersionRow, champion: str | None, previous: str | None) -
         reasons=gate.reasons if gate else (),
         metrics=", ".join(f"{one.name} {one.value}" for one in gate.metrics) if gate else "",
         training_job=row.training_job or "",
-        may_promote=name != champion and version.status.phase in _MAY_BE_PROMOTED,
-        may_roll_back=name == champion and previous is not None,
+        may_promote=there and name != champion and version.status.phase in _MAY_BE_PROMOTED,
+        may_roll_back=there and name == champion and previous is not None,
     )
 
 

@@ -1,6 +1,6 @@
 """One look at the cluster written into the tables: rows, events, audit lines, routing; each piece of news once."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -52,14 +52,12 @@ class MirrorRound:
 
     async def take(self, jobs: Sequence[Manifest], versions: Sequence[Manifest]) -> None:
         now = datetime.now(UTC)
-        for manifest in jobs:
-            async with self._storing(manifest) as is_news:
-                if is_news:
-                    await self._take_job(parse(TrainingJob, manifest), _made_by(manifest))
-        for manifest in versions:
-            async with self._storing(manifest) as is_news:
-                if is_news:
-                    await self._take_version(parse(ModelVersion, manifest), _made_by(manifest))
+        for manifest in self._news(jobs):
+            async with self._storing(manifest):
+                await self._take_job(parse(TrainingJob, manifest), _made_by(manifest))
+        for manifest in self._news(versions):
+            async with self._storing(manifest):
+                await self._take_version(parse(ModelVersion, manifest), _made_by(manifest))
         for name in await self._mirror.mark_jobs_gone(self._namespace, _names(jobs), now):
             await self._end_job(name, now)
         for name in await self._mirror.mark_versions_gone(self._namespace, _names(versions), now):
@@ -84,19 +82,23 @@ class MirrorRound:
             )
         await self._mirror.archive_gone_versions(self._namespace)
 
+    def _news(self, manifests: Sequence[Manifest]) -> Iterator[Manifest]:
+        """Those whose state the tables lack."""
+        for manifest in manifests:
+            uid, state = manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"]
+            self.mirrored[uid] = state
+            if self._known.get(uid) != state:
+                yield manifest
+
     @asynccontextmanager
-    async def _storing(self, manifest: Manifest) -> AsyncIterator[bool]:
-        """Whether the tables lack this state of the object; what cannot be stored is left out, and said."""
-        metadata = manifest["metadata"]
-        is_news = self._known.get(metadata["uid"]) != metadata["resourceVersion"]
+    async def _storing(self, manifest: Manifest) -> AsyncIterator[None]:
+        """What cannot be stored is left out until it changes, and said."""
         try:
             async with self._connection.transaction():
-                yield is_news
+                yield
         except _UNFIT as error:
-            log.warning(
-                "not_mirrored", kind=manifest["kind"], name=metadata["name"], error=str(error)
-            )
-        self.mirrored[metadata["uid"]] = metadata["resourceVersion"]
+            name = manifest["metadata"]["name"]
+            log.warning("not_mirrored", kind=manifest["kind"], name=name, error=str(error))
 
     async def _take_job(self, job: TrainingJob, made_by: str) -> None:
         name, annotations = job.metadata.name, job.metadata.annotations
