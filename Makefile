@@ -75,6 +75,10 @@ e2e: .venv/.installed  ## The whole lifecycle in the cluster that KUBECONFIG nam
 bench-operator: .venv/.installed  ## From apply to Job for 1, 100 and 1,000 TrainingJobs, and what it costs (KUBECONFIG: on that cluster); prints JSON
 	@$(RUN)/python benchmarks/apply_to_job.py $(BENCH_OPTIONS)
 
+.PHONY: k8s-manifests
+k8s-manifests: .venv/.installed  ## Render the chart into k8s/base, for kubectl apply -k k8s/ (HELM_OPTIONS="--set image.registry=...")
+	@$(RUN)/python -m tests.k8s.rendering $(HELM_OPTIONS)
+
 .PHONY: install
 install: .venv/.installed  ## The programs and their tools in .venv, from the lock (TORCH_BACKEND=auto: torch for this machine's GPU)
 	@[ $(TORCH_BACKEND) = cpu ] || $(UV) pip install --quiet --no-config --reinstall-package torch --torch-backend $(TORCH_BACKEND) torch==$(TORCH_VERSION)
