@@ -42,7 +42,7 @@ def make(api: client.CoreV1Api, namespace: str, name: str, content: dict[str, st
     try:
         api.create_namespaced_secret(namespace, body)
     except client.ApiException as error:
-        if error.status != 409:  # noqa: PLR2004 - Conflict
+        if error.status != 409:
             raise
         print(f"{name} is there already and stays as it is.")
         return False
