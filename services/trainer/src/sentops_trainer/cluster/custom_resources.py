@@ -110,7 +110,7 @@ class CustomResources:
         except NotFound:
             return ""
         except InvalidInput as error:  # its container has not started; the sentence says why
-            return f"[{error}]\n"
+            return f"[{str(error).partition(': ')[2]}]\n"
         return text.encode()[-_SHOWN_BYTES:].decode(errors="replace")
 
 
