@@ -1,12 +1,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from sentops_operator import work_queue
 from sentops_operator.settings import Settings
-from sentops_operator.startup import Operator
+from sentops_operator.startup import Operator, Patience
 from tests.operator.actors import NAMESPACE, Cluster
 from tests.support.eventually import eventually
 from tests.support.kube_api import KubeServer
@@ -27,6 +30,31 @@ def cluster(kube: KubeServer) -> Cluster:
     return Cluster(kube)
 
 
+@dataclass
+class Clock:
+    """The operator's; tests turn it forward."""
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def forward(self, **span: float) -> None:
+        self.ahead += timedelta(**span)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures are tried again at once."""
+    monkeypatch.setattr(work_queue, "_FIRST_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(work_queue, "_LAST_RETRY_SECONDS", 0.1)
+
+
 def settings_for_tests(**fields: object) -> Settings:
     return Settings.model_validate(
         {
@@ -39,22 +67,26 @@ def settings_for_tests(**fields: object) -> Settings:
             "trainer_image": "sentops-trainer:1",
             "model_image": "sentops-model:1",
             "status_url": "http://operator:8080",
+            "work_storage_size": "5Gi",
             **fields,
         }
     )
 
 
 @pytest.fixture
-def operator(kube: KubeServer) -> RunningOperator:
+def operator(kube: KubeServer, clock: Clock) -> RunningOperator:
     """`async with operator():` a real operator in this process, ended without goodbye at the end."""
 
     @asynccontextmanager
-    async def running(**fields: object) -> AsyncIterator[Operator]:
+    async def running(
+        *, patience: Patience | None = None, wait: bool = True, **fields: object
+    ) -> AsyncIterator[Operator]:
         async with kube.client() as client:
-            one = Operator(settings_for_tests(**fields), client)
+            one = Operator(settings_for_tests(**fields), client, patience=patience, clock=clock)
             task = asyncio.create_task(one.run())
             try:
-                await eventually(lambda: task.done() or one.ready.is_set())
+                if wait:
+                    await eventually(lambda: task.done() or one.ready.is_set())
                 yield one
             finally:
                 task.cancel()

@@ -1,73 +1,141 @@
 """From `kubectl apply` to a version that serves, with the rest of the cluster played by the test."""
 
-from typing import Any
+import logging
+import time
+from dataclasses import dataclass
+
+import pytest
 
 from sentops_core.kube.kinds import (
     DEPLOYMENT,
     EVENT,
     JOB,
+    KINDS,
     MODEL_VERSION,
     PERSISTENT_VOLUME_CLAIM,
-    TRAINING_JOB,
 )
-from tests.operator.actors import NAMESPACE, Cluster
+from sentops_operator.startup import Operator
+from tests.operator.actors import Cluster, condition
 from tests.operator.conftest import RunningOperator
-from tests.support.builders import a_digest, a_result, a_training_job
 from tests.support.eventually import eventually
-
-
-def a_manifest(name: str = "first", **spec: object) -> dict[str, Any]:
-    job = a_training_job(
-        name,
-        dataset={"storageUri": "pvc://data/v1", "contentHash": a_digest("d")},
-        output={"storageUri": "pvc://data/artifacts"},
-        **spec,
-    )
-    return {
-        "apiVersion": job.api_version,
-        "kind": job.kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": job.spec.to_document(),
-    }
-
-
-def condition(document: dict[str, Any] | None, kind: str) -> dict[str, Any]:
-    conditions = ((document or {}).get("status") or {}).get("conditions") or []
-    return next((one for one in conditions if one["type"] == kind), {})
 
 
 async def test_a_training_job_becomes_a_version_that_serves(
     cluster: Cluster, operator: RunningOperator
 ) -> None:
-    kube = cluster.kube
-
-    def phase(kind: Any, name: str) -> str:
-        found = kube.find(kind, name, namespace=NAMESPACE) or {}
-        return str((found.get("status") or {}).get("phase", ""))
-
     async with operator():
-        kube.put(TRAINING_JOB, a_manifest())
-        await eventually(cluster.job)
-        assert kube.find(PERSISTENT_VOLUME_CLAIM, "first-work", namespace=NAMESPACE)
-        pod = cluster.start_pod()
-        await eventually(lambda: phase(TRAINING_JOB, "first") == "Running")
-        cluster.end_run(pod, a_result())
-        await eventually(lambda: phase(TRAINING_JOB, "first") == "Succeeded")
-        job = kube.get(TRAINING_JOB, "first", namespace=NAMESPACE)
+        cluster.apply()
+        pod = await cluster.running_pod()
+        assert cluster.find(PERSISTENT_VOLUME_CLAIM, "first-work")
+        cluster.end_run(pod, cluster.report("first-1"))
+        job = await cluster.job_is_in("Succeeded")
         assert condition(job, "Complete")["status"] == "True"
         assert job["status"]["modelVersionRef"] == {"name": "sentiment-v1"}
 
-        await eventually(lambda: cluster.deployment("sentiment-candidate"))
-        assert phase(MODEL_VERSION, "sentiment-v1") == "Verifying"
+        await cluster.version_is("Verifying")
+        await eventually(cluster.candidate)
+        assert cluster.deployment() is None
         cluster.roll_out("sentiment-candidate")
         await eventually(cluster.deployment)
+        assert cluster.champion() is None
         cluster.roll_out()
-        await eventually(lambda: phase(MODEL_VERSION, "sentiment-v1") == "Live")
-        version = kube.get(MODEL_VERSION, "sentiment-v1", namespace=NAMESPACE)
+        version = await cluster.version_is("Live")
+        assert cluster.champion() == "sentiment-v1"
         assert condition(version, "Ready")["status"] == "True"
         assert version["status"]["servedDigest"] == cluster.digest()
-        await eventually(lambda: cluster.deployment("sentiment-candidate") is None)
-    reasons = {event["reason"] for event in kube.all(EVENT)}
+        await eventually(lambda: cluster.candidate() is None)
+    reasons = {event["reason"] for event in cluster.kube.all(EVENT)}
     assert {"RunStarting", "VersionRegistered", "Promoted", "Serving"} <= reasons
-    assert len(kube.all(JOB)) == 1
-    assert len(kube.all(DEPLOYMENT)) == 1
+    assert len(cluster.kube.all(JOB)) == 1
+    assert len(cluster.kube.all(DEPLOYMENT)) == 1
+
+
+async def test_nothing_of_kopf_is_written_to_any_object(
+    cluster: Cluster, operator: RunningOperator, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "kopf"):
+        async with operator():
+            await cluster.live()
+            await cluster.live(2, "second")
+    for kind in KINDS:
+        for found in cluster.kube.all(kind):
+            metadata = found["metadata"]
+            assert "finalizers" not in metadata
+            assert not [key for key in metadata.get("annotations") or {} if "kopf" in key]
+            assert "kopf" not in (found.get("status") or {})
+    assert "inconsistencies" not in caplog.text
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+async def test_every_transition_has_one_event_and_none_is_repeated(
+    cluster: Cluster, operator: RunningOperator
+) -> None:
+    async with operator():
+        await cluster.live()
+        cluster.nudge(1)  # looked at again, and nothing moved
+        await eventually(lambda: _told(cluster) >= _EXPECTED)
+    assert sorted(_all_told(cluster)) == sorted(_EXPECTED)
+    events = cluster.kube.all(EVENT)
+    assert {one["reportingController"] for one in events} == {"sentops.dev/operator"}
+    assert {one["type"] for one in events} == {"Normal"}
+
+
+_EXPECTED = {
+    ("first", "Trained", "RunStarting"),
+    ("first", "Trained", "RunStarted"),
+    ("first", "Trained", "RunFinished"),
+    ("first", "GatePassed", "GatePassed"),
+    ("first", "Complete", "VersionRegistered"),
+    ("sentiment-v1", "ArtifactVerified", "Loading"),
+    ("sentiment-v1", "ArtifactVerified", "GoldenReproduced"),
+    ("sentiment-v1", "Loaded", "GoldenReproduced"),
+    ("sentiment-v1", "Promoted", "Loading"),
+    ("sentiment-v1", "Promoted", "Promoted"),
+    ("sentiment-v1", "Ready", "Serving"),
+}
+
+
+def _told(cluster: Cluster) -> set[tuple[str, str, str]]:
+    return set(_all_told(cluster))
+
+
+def _all_told(cluster: Cluster) -> list[tuple[str, str, str]]:
+    return [
+        (one["regarding"]["name"], one["action"], one["reason"]) for one in cluster.kube.all(EVENT)
+    ]
+
+
+async def test_nothing_is_asked_of_the_api_server_while_nothing_happens(
+    cluster: Cluster, operator: RunningOperator
+) -> None:
+    async with operator() as running:
+        await cluster.live()
+        await eventually(_Quiet(cluster, running), within=8)
+
+
+@dataclass
+class _Quiet:
+    """True once no call was made and no turn taken for two seconds."""
+
+    cluster: Cluster
+    operator: Operator
+    seen: float = -1
+    since: float = 0
+
+    def __call__(self) -> bool:
+        samples = next(iter(self.operator.metrics.converges.collect())).samples
+        turns = sum(one.value for one in samples if one.name.endswith("_total"))
+        if len(self.cluster.kube.calls) + turns != self.seen:
+            self.seen, self.since = len(self.cluster.kube.calls) + turns, time.monotonic()
+        return time.monotonic() - self.since >= 2
+
+
+async def test_a_second_life_ends_in_the_place_of_the_first(
+    cluster: Cluster, operator: RunningOperator
+) -> None:
+    async with operator():
+        await cluster.live()
+        await cluster.live(2, "second")
+        first = await cluster.version_is("Archived")
+    assert first["status"]["trafficPercent"] == 0
+    assert cluster.get(MODEL_VERSION, "sentiment-v2")["status"]["previousVersion"] == "sentiment-v1"

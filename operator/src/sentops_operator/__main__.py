@@ -11,7 +11,7 @@ from sentops_core.telemetry import configure_logging
 from sentops_operator.cleanup import clean_up
 from sentops_operator.leadership import LeadershipLost
 from sentops_operator.settings import Settings
-from sentops_operator.startup import run_operator
+from sentops_operator.startup import PortUnusable, run_operator
 
 
 def main() -> None:
@@ -47,7 +47,14 @@ def _operate() -> None:
         asyncio.run(operate())
     except* LeadershipLost as lost:
         # The pod is started again and stands by: going on here could mean two leaders.
-        sys.exit(f"leadership_lost: {lost.exceptions[0]}")
+        sys.exit(f"leadership_lost: {_first(lost)}")
+    except* PortUnusable as unusable:
+        sys.exit(f"{_first(unusable)}; set SENTOPS_OPERATOR_PORT to another one.")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 if __name__ == "__main__":

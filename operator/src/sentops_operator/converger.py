@@ -3,27 +3,21 @@
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from sentops_core.domain.conditions import ConditionStatus, set_condition
 from sentops_core.domain.errors import Conflict, NotFound, PlatformError
-from sentops_core.domain.reasons import Reason
-from sentops_core.domain.resources import (
-    ModelVersion,
-    TrainingJob,
-    TrainingJobPhase,
-    TrainingJobStatus,
-)
-from sentops_core.domain.version_states import in_flight, is_wanted, settled
-from sentops_core.kube.api import KubeApi, Manifest
+from sentops_core.domain.resources import ModelVersion, TrainingJob, TrainingJobPhase
+from sentops_core.domain.version_states import in_flight
+from sentops_core.kube.api import Manifest
 from sentops_core.kube.kinds import JOB, TRAINING_JOB
 from sentops_core.lifecycle import converge_model_version, converge_training_job
 from sentops_operator.documents import InvalidDocument, to_training_job
 from sentops_operator.metrics import OperatorMetrics
 from sentops_operator.object_cache import ObjectCache
-from sentops_operator.substrate import KubernetesSubstrate
+from sentops_operator.runs import RunDelayed, RunRefused
+from sentops_operator.substrate import KubernetesSubstrate, is_on_its_way
 from sentops_operator.work_queue import Key, KeyKind, WorkQueue
 
 log = structlog.get_logger()
@@ -37,20 +31,21 @@ _LOOK_AGAIN_SECONDS = 5.0
 class Converger:
     def __init__(
         self,
-        api: KubeApi,
         cache: ObjectCache,
         substrate: KubernetesSubstrate,
         queue: WorkQueue,
         metrics: OperatorMetrics,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        refresh_every: timedelta,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._api = api
         self._cache = cache
         self._substrate = substrate
         self._queue = queue
         self._metrics = metrics
         self._clock = clock
+        self._refresh_every = refresh_every
+        self._refreshed: dict[Key, float] = {}
         self._under_way: dict[Key, float] = {}
         self._first_seen: dict[str, float] = {}
 
@@ -58,7 +53,6 @@ class Converger:
         """One worker: takes keys until it is cancelled."""
         while True:
             key = await self._queue.take()
-            self._metrics.queue_depth.set(self._queue.depth)
             started = self._under_way[key] = time.monotonic()
             outcome = "ok"
             try:
@@ -95,8 +89,7 @@ class Converger:
                 return error.code
             except PlatformError as error:
                 log.warning("converge_failed", code=error.code, error=str(error))
-                wait = error.retry_after.total_seconds() if error.retry_after else 0
-                self._queue.retry(key, at_least_seconds=wait)
+                self._queue.retry(key, at_least_seconds=_asked_to_wait(error))
                 return error.code
             except Exception:
                 log.exception("converge_failed")
@@ -118,14 +111,19 @@ class Converger:
         for _ in range(_STEPS):
             found = self._cache.get(TRAINING_JOB, key.namespace, key.name)
             if found is None or found["metadata"].get("deletionTimestamp"):
+                self._substrate.forget_training(key.namespace, key.name)
                 return None  # its children go with it
+            now = self._clock()
             try:
                 job = to_training_job(found)
-            except InvalidDocument as error:
-                await self._refuse(found, str(error))
+                await converge_training_job(self._substrate, job, now=now)
+            except (InvalidDocument, RunRefused) as error:
+                await self._substrate.refuse_training(found, str(error), now=now)
                 return None
-            now = self._clock()
-            await converge_training_job(self._substrate, job, now=now)
+            except RunDelayed as error:
+                if job is not None:
+                    await self._substrate.delay_training(job, str(error), now=now)
+                raise
             self._time_to_job(key, job)
             if self._status_of(key) == (found.get("status") or {}):
                 break
@@ -133,26 +131,40 @@ class Converger:
 
     async def _converge_model(self, key: Key) -> float | None:
         """Its versions one after another, whoever serves first: they share what serves."""
-        await self._substrate.replace_lost_champion(key.namespace, key.name)
-        for version in self._substrate.versions(key.namespace, key.name):
-            await self._converge_version(key, version)
-        versions = self._substrate.versions(key.namespace, key.name)
-        moving = any(in_flight(one) or (is_wanted(one) and not settled(one)) for one in versions)
+        substrate = self._substrate
+        await substrate.replace_lost_champion(key.namespace, key.name)
+        failures: list[PlatformError] = []
+        for one in substrate.versions(key.namespace, key.name):
+            try:
+                await self._converge_version(key, one.metadata.name)
+            except (
+                PlatformError
+            ) as error:  # what one waits for may be the end of another's roll-out
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        await substrate.drop_leftovers(key.namespace, key.name)
+        await self._refresh(key)
+        versions = substrate.versions(key.namespace, key.name)
+        moving = any(in_flight(one) or is_on_its_way(one) for one in versions)
         return _LOOK_AGAIN_SECONDS if moving else None
 
-    async def _converge_version(self, key: Key, version: ModelVersion) -> None:
-        name = version.metadata.name
+    async def _converge_version(self, key: Key, name: str) -> None:
+        before: ModelVersion | None = None
         for _ in range(_STEPS):
+            versions = self._substrate.versions(key.namespace, key.name)
+            version = next((one for one in versions if one.metadata.name == name), None)
+            if version is None or (before is not None and version.status == before.status):
+                return
             await converge_model_version(self._substrate, version, now=self._clock())
             before = version
-            found = [
-                one
-                for one in self._substrate.versions(key.namespace, key.name)
-                if one.metadata.name == name
-            ]
-            if not found or found[0].status == before.status:
-                return
-            version = found[0]
+
+    async def _refresh(self, key: Key) -> None:
+        """Now and then, as nothing tells of a Service that was deleted or of settings that changed."""
+        now = time.monotonic()
+        if now - self._refreshed.get(key, float("-inf")) >= self._refresh_every.total_seconds():
+            await self._substrate.refresh_champion(key.namespace, key.name)
+            self._refreshed[key] = now
 
     def _status_of(self, key: Key) -> Manifest:
         found = self._cache.get(TRAINING_JOB, key.namespace, key.name) or {}
@@ -178,35 +190,11 @@ class Converger:
             self._metrics.apply_to_job_seconds.observe(time.monotonic() - began)
             del self._first_seen[job.metadata.uid or ""]
 
-    async def _refuse(self, found: Manifest, why: str) -> None:
-        """A document that its schema let through and the core cannot read: final, and said on it."""
-        metadata, now = found["metadata"], self._clock()
-        generation = int(metadata.get("generation", 1))
-        message = f"{why}. Delete it, correct it and apply it again."
-        status = TrainingJobStatus(
-            observed_generation=generation,
-            phase=TrainingJobPhase.FAILED,
-            completion_time=now,
-            conditions=set_condition(
-                (),
-                "Failed",
-                ConditionStatus.TRUE,
-                Reason.INVALID_SPEC,
-                message,
-                now=now,
-                observed_generation=generation,
-            ),
-        )
-        if (found.get("status") or {}).get("phase") == TrainingJobPhase.FAILED.value:
-            return
-        saved = await self._api.apply_status(
-            TRAINING_JOB,
-            metadata["namespace"],
-            metadata["name"],
-            status.to_document(),
-            resource_version=metadata.get("resourceVersion"),
-        )
-        self._cache.see(TRAINING_JOB, saved)
+
+def _asked_to_wait(error: PlatformError) -> float:
+    """Seconds that the API server itself named; what an error advises otherwise is meant for clients of ours."""
+    asked: timedelta | None = vars(error).get("retry_after")
+    return asked.total_seconds() if asked is not None else 0.0
 
 
 _LOG_KEYS = {KeyKind.TRAINING_JOB: "training_job", KeyKind.MODEL: "model"}

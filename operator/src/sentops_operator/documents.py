@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.plan import RegisterVersion
 from sentops_core.domain.resources import (
     ArtifactRef,
@@ -13,6 +14,7 @@ from sentops_core.domain.resources import (
     ModelVersionSpec,
     NameRef,
     TrainingJob,
+    TrainingJobStatus,
 )
 from sentops_core.domain.run import ChampionRef, RunSpec
 from sentops_core.kube.api import Manifest
@@ -20,12 +22,27 @@ from sentops_operator.manifests import metadata as names
 
 log = structlog.get_logger()
 
+# Names are used again; what a ModelVersion was made from is this one TrainingJob.
+TRAINING_JOB_UID_LABEL = "sentops.dev/training-job-uid"
+
 
 class InvalidDocument(Exception):
     """A custom resource that its schema let through and the core refuses; the message is for its author."""
 
 
+def to_training_status(found: Manifest) -> TrainingJobStatus:
+    """InvalidInput for one that cannot be read: it is left as it is, whatever it says."""
+    try:
+        return TrainingJobStatus.model_validate(found.get("status") or {})
+    except ValidationError as error:
+        raise InvalidInput(
+            f"The status cannot be read; was it written by a newer operator? {_sentence(error)}"
+        ) from error
+
+
 def to_training_job(found: Manifest) -> TrainingJob:
+    """InvalidDocument for a spec that cannot be read."""
+    to_training_status(found)
     try:
         return TrainingJob.model_validate(_without_empty_status(found))
     except ValidationError as error:
@@ -70,6 +87,7 @@ def registered_version(job: TrainingJob, action: RegisterVersion, number: int) -
             labels={
                 names.MODEL_LABEL: job.spec.model_name,
                 names.TRAINING_JOB_LABEL: job.metadata.name,
+                TRAINING_JOB_UID_LABEL: job.metadata.uid or "",
             },
         ),
         spec=ModelVersionSpec(
@@ -95,6 +113,12 @@ def registered_version(job: TrainingJob, action: RegisterVersion, number: int) -
         "metadata": metadata,
         "spec": version.spec.to_document(),
     }
+
+
+def is_made_from(version: ModelVersion, job: TrainingJob) -> bool:
+    ref, uid = version.spec.training_job_ref, job.metadata.uid or ""
+    named = ref is not None and ref.name == job.metadata.name
+    return named and version.metadata.labels.get(TRAINING_JOB_UID_LABEL, uid) == uid
 
 
 def _without_empty_status(found: Manifest) -> dict[str, Any]:

@@ -8,11 +8,21 @@ import structlog
 
 from sentops_core.domain.conditions import Condition, ConditionStatus, find_condition
 from sentops_core.domain.errors import PlatformError
+from sentops_core.domain.reasons import Reason
 from sentops_core.kube import KubeApi, Manifest
 
 log = structlog.get_logger()
 
 _NOTE_LENGTH = 1000  # the API server takes 1024
+
+
+_TROUBLES = {
+    Reason.UNSCHEDULABLE,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.EVICTED,
+    Reason.RETRYING,
+    Reason.SERVER_UNREACHABLE,
+}
 
 
 class EventRecorder:
@@ -34,7 +44,6 @@ class EventRecorder:
 
     async def _record(self, regarding: Manifest, condition: Condition) -> None:
         metadata = regarding["metadata"]
-        bad = condition.type == "Failed" or condition.status is ConditionStatus.FALSE
         manifest = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -47,7 +56,7 @@ class EventRecorder:
             "reportingInstance": self._instance,
             "action": condition.type,
             "reason": condition.reason.value,
-            "type": "Warning" if bad else "Normal",
+            "type": "Warning" if _is_bad(condition) else "Normal",
             "note": (condition.message or condition.reason.value)[:_NOTE_LENGTH],
             "regarding": {
                 "apiVersion": regarding["apiVersion"],
@@ -62,3 +71,10 @@ class EventRecorder:
             await self._api.create(manifest)
         except PlatformError as error:
             log.warning("event_not_recorded", reason=condition.reason, error=str(error))
+
+
+def _is_bad(condition: Condition) -> bool:
+    if condition.type == "Suspended":
+        return False
+    denied = condition.status is ConditionStatus.FALSE
+    return condition.type == "Failed" or denied or condition.reason in _TROUBLES

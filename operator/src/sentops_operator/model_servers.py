@@ -62,6 +62,9 @@ class ModelServers:
     def champion_name(self, namespace: str, model_name: str) -> str | None:
         return self._noted(namespace, model_name).get(names.CHAMPION_ANNOTATION)
 
+    def has_candidate(self, namespace: str, model_name: str) -> bool:
+        return self._deployment(namespace, model_name, "candidate") is not None
+
     async def load_candidate(self, version: ModelVersion) -> None:
         namespace, model_name = names.namespace_of(version.metadata), version.spec.model_name
         await self._apply(serving.build_deployment(version, "candidate", self._settings))
@@ -95,9 +98,7 @@ class ModelServers:
         if champion is None:
             return
         namespace, model_name = names.namespace_of(champion.metadata), champion.spec.model_name
-        noted = self._noted(namespace, model_name) or {
-            names.CHAMPION_ANNOTATION: champion.metadata.name
-        }
+        noted = self._noted(namespace, model_name) or _as_it_was(champion)
         await self._apply(
             serving.build_deployment(champion, "champion", self._settings, annotations=noted)
         )
@@ -152,6 +153,14 @@ class ModelServers:
         annotations = deployment["metadata"].get("annotations") or {} if deployment else {}
         wanted = (names.CHAMPION_ANNOTATION, names.PREVIOUS_CHAMPION_ANNOTATION)
         return {key: annotations[key] for key in wanted if key in annotations}
+
+
+def _as_it_was(champion: ModelVersion) -> dict[str, str]:
+    """What a Deployment said that is gone."""
+    noted = {names.CHAMPION_ANNOTATION: champion.metadata.name}
+    if champion.status.previous_version is not None:
+        noted[names.PREVIOUS_CHAMPION_ANNOTATION] = champion.status.previous_version
+    return noted
 
 
 def _of_slot(pods: list[Manifest], slot: names.Slot) -> list[Manifest]:

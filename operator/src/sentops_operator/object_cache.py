@@ -5,7 +5,7 @@ the version they were decided on, so an old view costs a turn, never correctness
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from sentops_core.kube.api import Manifest
@@ -25,16 +25,20 @@ class ObjectCache:
         self._objects: dict[_Place, Manifest] = {}
         self._by_key: defaultdict[tuple[Kind, Key], set[_Place]] = defaultdict(set)
         self._watched: dict[_Place, int] = {}
+        self._gone: dict[_Place, int] = {}  # the version each was deleted with
 
     def see(self, kind: Kind, found: Manifest, *, watched: bool = False) -> Key | None:
         """Remember it unless something newer is known; gives the key it belongs to, if any."""
         place, version = _place(kind, found), _version(found)
+        key = key_of(kind, found)
+        if version <= self._gone.get(place, -1):
+            return key  # an answer or a list from before its deletion
         if watched:
             self._watched[place] = max(version, self._watched.get(place, 0))
-        key = key_of(kind, found)
         known = self._objects.get(place)
         if known is not None and _version(known) > version:
             return key
+        self._drop(place)
         if key is not None:
             self._objects[place] = _essence(kind, found)
             self._by_key[kind, key].add(place)
@@ -45,23 +49,38 @@ class ObjectCache:
         known = self._objects.get(place)
         if known is not None and known["metadata"].get("uid") != gone["metadata"].get("uid"):
             return None  # news of an earlier object of that name
-        key = key_of(kind, gone)
-        self._objects.pop(place, None)
+        if version := max(_version(gone), _version(known) if known else 0):
+            self._gone[place] = version
         self._watched.pop(place, None)
-        if key is not None:
-            places = self._by_key[kind, key]
-            places.discard(place)
-            if not places:
-                del self._by_key[kind, key]
-        return key
+        self._drop(place)
+        return key_of(kind, known or gone)
 
-    def replace(self, kind: Kind, listed: Iterable[Manifest], namespace: str | None) -> set[Key]:
-        """The whole truth about a kind in a namespace (None: in all); gives every key it touches."""
+    def known(self, kind: Kind, namespace: str | None) -> dict[_Place, int]:
+        """What is known of a kind (None: in all namespaces); to be asked before listing it, for `replace`."""
+        # A list that is yet to be asked for knows of every deletion we know of.
+        for place in [place for place in self._gone if _in_scope(place, kind, namespace)]:
+            del self._gone[place]
+        return {
+            place: _version(found)
+            for place, found in self._objects.items()
+            if _in_scope(place, kind, namespace)
+        }
+
+    def known_of_key(self, kind: Kind, key: Key) -> dict[_Place, int]:
+        """The same of one key."""
+        return {
+            place: _version(self._objects[place]) for place in self._by_key.get((kind, key), ())
+        }
+
+    def replace(
+        self, kind: Kind, listed: Iterable[Manifest], before: Mapping[_Place, int]
+    ) -> set[Key]:
+        """A list's truth about what was known before it; what came or changed meanwhile is newer and stays."""
         touched = set()
         found = {_place(kind, one): one for one in listed}
-        for place, known in list(self._objects.items()):
-            in_scope = place[0] == kind and namespace in {None, place[1]}
-            if in_scope and place not in found:
+        for place, version in before.items():
+            known = self._objects.get(place)
+            if place not in found and known is not None and _version(known) == version:
                 touched.add(self.forget(kind, known))
         for one in found.values():
             touched.add(self.see(kind, one))
@@ -94,6 +113,16 @@ class ObjectCache:
             if place in self._objects and self._watched.get(place, 0) < version
         ]
 
+    def _drop(self, place: _Place) -> None:
+        known = self._objects.pop(place, None)
+        key = key_of(place[0], known) if known is not None else None
+        if key is None:
+            return
+        places = self._by_key[place[0], key]
+        places.discard(place)
+        if not places:
+            del self._by_key[place[0], key]
+
 
 def key_of(kind: Kind, found: Manifest) -> Key | None:
     """Whose converge an object matters to; None: nobody's."""
@@ -109,6 +138,10 @@ def key_of(kind: Kind, found: Manifest) -> Key | None:
     if names.SLOT_LABEL in labels and names.MODEL_LABEL in labels:
         return Key(KeyKind.MODEL, namespace, labels[names.MODEL_LABEL])
     return None
+
+
+def _in_scope(place: _Place, kind: Kind, namespace: str | None) -> bool:
+    return place[0] == kind and namespace in {None, place[1]}
 
 
 def _place(kind: Kind, found: Manifest) -> _Place:

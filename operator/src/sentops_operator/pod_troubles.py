@@ -5,7 +5,9 @@ from typing import Any
 
 from sentops_core.domain.reasons import Reason
 from sentops_core.kube.api import Manifest
+from sentops_operator.manifests import job, serving
 
+_OURS = {job.CONTAINER, serving.CONTAINER}
 _IMAGE = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -42,7 +44,7 @@ class Exit:
 
 def exit_of(pod: Manifest) -> Exit | None:
     """How the pod's container ended last; None while it has not."""
-    for container in _containers(pod):
+    for container in _own_containers(pod):
         for state in (container.get("state") or {}, container.get("lastState") or {}):
             ended = state.get("terminated")
             if ended:
@@ -55,14 +57,14 @@ def exit_of(pod: Manifest) -> Exit | None:
 
 
 def restarts_of(pod: Manifest) -> int:
-    return max((int(one.get("restartCount", 0)) for one in _containers(pod)), default=0)
+    return max((int(one.get("restartCount", 0)) for one in _own_containers(pod)), default=0)
 
 
 def waiting_reason(pod: Manifest) -> str:
     return next(
         (
             str(waiting.get("reason", ""))
-            for one in _containers(pod)
+            for one in _own_containers(pod)
             if (waiting := (one.get("state") or {}).get("waiting"))
         ),
         "",
@@ -122,6 +124,12 @@ def _not_started(pod: Manifest) -> Trouble | None:
         if reason in _CONFIGURATION:
             return Trouble(Reason.RUN_STARTING, f"The container cannot be made ({reason}): {why}")
     return None
+
+
+def _own_containers(pod: Manifest) -> list[dict[str, Any]]:
+    """Ours, where a mesh or a webhook has put others beside it."""
+    found = _containers(pod)
+    return [one for one in found if one.get("name") in _OURS] or found
 
 
 def _containers(pod: Manifest) -> list[dict[str, Any]]:

@@ -11,14 +11,11 @@ from sentops_core.domain.errors import PlatformError
 from sentops_core.kube.api import KubeApi
 from sentops_core.kube.kinds import MODEL_VERSION, TRAINING_JOB, Kind
 from sentops_operator.manifests.metadata import FIELD_MANAGER, MANAGED_BY_LABEL
-from sentops_operator.metrics import OperatorMetrics
 from sentops_operator.object_cache import WATCHED, ObjectCache
 from sentops_operator.work_queue import WorkQueue
 
 log = structlog.get_logger()
 
-# A watch tells within a second; kopf reconnects a silent one after 70.
-_WATCH_PATIENCE = timedelta(seconds=90)
 _PAUSE_AFTER_FAILURE = timedelta(seconds=5)
 
 
@@ -28,16 +25,14 @@ class Resync:
         api: KubeApi,
         cache: ObjectCache,
         queue: WorkQueue,
-        metrics: OperatorMetrics,
         *,
         namespaces: Sequence[str],
         every: timedelta,
-        watch_patience: timedelta = _WATCH_PATIENCE,
+        watch_patience: timedelta,
     ) -> None:
         self._api = api
         self._cache = cache
         self._queue = queue
-        self._metrics = metrics
         self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._every = every
         self._watch_patience = watch_patience
@@ -54,20 +49,19 @@ class Resync:
                 continue
             self.first_done.set()
             patience = self._watch_patience.total_seconds()
-            await asyncio.sleep(patience)
-            self._judge_watches(unwatched)
-            await asyncio.sleep(max(0.0, self._every.total_seconds() - patience))
+            asyncio.get_running_loop().call_later(patience, self._judge_watches, unwatched)
+            await asyncio.sleep(self._every.total_seconds())
 
     async def round(self) -> dict[Any, int]:
         """Everything listed is known and queued; gives what no watch has told of yet."""
         unwatched: dict[Any, int] = {}
         for kind in WATCHED:
             for namespace in self._namespaces:
+                before = self._cache.known(kind, namespace)
                 listed = await self._api.list(kind, namespace, labels=_labels(kind))
                 unwatched |= self._cache.unwatched(kind, listed)
-                for key in self._cache.replace(kind, listed, namespace):
+                for key in self._cache.replace(kind, listed, before):
                     self._queue.add(key)
-        self._count()
         return unwatched
 
     def _judge_watches(self, unwatched: dict[Any, int]) -> None:
@@ -78,15 +72,6 @@ class Resync:
         kind, namespace, name = missed[0]
         self.silent_watch = f"No watch told of {kind.name} {namespace}/{name}, which a list shows."
         log.error("watch_silent", kind=kind.name, name=name, missed=len(missed))
-
-    def _count(self) -> None:
-        for kind, gauge in (
-            (TRAINING_JOB, self._metrics.training_jobs),
-            (MODEL_VERSION, self._metrics.model_versions),
-        ):
-            gauge.clear()
-            for found in self._cache.all_of(kind):
-                gauge.labels((found.get("status") or {}).get("phase", "Pending")).inc()
 
 
 def _labels(kind: Kind) -> dict[str, str] | None:

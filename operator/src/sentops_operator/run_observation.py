@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import TrainerStatus
-from sentops_core.domain.run import Run, RunResult, RunState
+from sentops_core.domain.run import Run, RunExit, RunResult, RunState
 from sentops_core.kube.api import Manifest
 from sentops_operator.manifests.metadata import ATTEMPT_LABEL, STOPPED_ANNOTATION
 from sentops_operator.pod_troubles import Trouble, exit_of, trouble_of
 
+_CONTROLLER = "batch.kubernetes.io/controller-uid"
 _COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -24,9 +25,13 @@ def observe_run(
     job = max(jobs, key=_attempt, default=None)
     if job is None:
         return None
-    attempt = _attempt(job)
-    own = sorted((pod for pod in pods if _attempt(pod) == attempt), key=_rank)
-    return _View(job, own, attempt, progress).run()
+    own = sorted((pod for pod in pods if _is_of(pod, job)), key=_rank)
+    return _View(job, own, _attempt(job), progress).run()
+
+
+def lives(pod: Manifest) -> bool:
+    """It may still write."""
+    return _phase(pod) not in {"Succeeded", "Failed"}
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,37 @@ class _View:
         return self._active()
 
     def _ended(self, state: RunState, message: str, **fields: Any) -> Run:
-        result = next((found for pod in self.pods if (found := _result(pod))), None)
+        result = self._result()
         if result is not None:
             state, message = RunState.FINISHED, ""
         return self._as(state, message=message, result=result, **fields)
 
+    def _result(self) -> RunResult | None:
+        """With several nodes, one that breaks has the others interrupted: theirs is not the reason."""
+        results = [found for pod in self.pods if (found := _reported(pod))]
+        telling = [one for one in results if one.exit is not RunExit.CANCELLED]
+        broken = any(trouble_of(pod) and not _interrupted(pod) for pod in self._newest())
+        return next(iter(telling if broken else [*telling, *results]), None)
+
+    def _cause(self) -> Trouble | None:
+        """What ended the attempt: the cluster before the program, a node's own end before an interruption."""
+        pods = sorted(self._newest(), key=_interrupted)
+        troubles = [found for pod in pods if (found := trouble_of(pod)) and found.fatal]
+        disrupted = (one for one in troubles if one.disrupted)
+        return next(disrupted, next(iter(troubles), None))
+
+    def _newest(self) -> list[Manifest]:
+        """One for each node: a pod that was evicted has a successor."""
+        newest: dict[int, Manifest] = {}
+        for pod in self.pods:
+            newest.setdefault(_rank(pod)[0], pod)
+        return list(newest.values())
+
     def _failed(self, condition: dict[str, str]) -> Run:
-        troubles = [found for pod in self.pods if (found := trouble_of(pod)) is not None]
-        fatal = next((one for one in troubles if one.fatal), None)
-        if fatal is not None:
+        cause = self._cause()
+        if cause is not None:
             return self._ended(
-                RunState.LOST, fatal.message, reason=fatal.reason, disrupted=fatal.disrupted
+                RunState.LOST, cause.message, reason=cause.reason, disrupted=cause.disrupted
             )
         if condition.get("reason") == "DeadlineExceeded":
             message = condition.get("message") or "The attempt ran out of time."
@@ -79,7 +104,13 @@ class _View:
         if not self.pods:
             return self._as(RunState.STARTING, message="Waiting for the Job's pod.")
         # With several nodes the slowest to start decides: none computes before all are there.
-        waiting = [pod for pod in self.pods if _phase(pod) == "Pending"]
+        newest = self._newest()
+        troubles = (found for pod in newest if (found := trouble_of(pod)))
+        evicted = next((one for one in troubles if one.disrupted), None)
+        if evicted is not None:
+            message = f"{evicted.message} Another pod takes its place."
+            return self._as(RunState.STARTING, reason=evicted.reason, message=message)
+        waiting = [pod for pod in newest if _phase(pod) == "Pending"]
         if waiting:
             trouble = next((found for pod in waiting if (found := trouble_of(pod))), None)
             trouble = trouble or Trouble(Reason.RUN_STARTING, "The pod is starting.")
@@ -87,7 +118,7 @@ class _View:
         return self._as(RunState.RUNNING)
 
     def _pods_left(self) -> bool:
-        return any(_phase(pod) not in {"Succeeded", "Failed"} for pod in self.pods)
+        return any(lives(pod) for pod in self.pods)
 
     def _as(self, state: RunState, **fields: Any) -> Run:
         status = self.job.get("status") or {}
@@ -102,7 +133,7 @@ class _View:
         )
 
 
-def _result(pod: Manifest) -> RunResult | None:
+def _reported(pod: Manifest) -> RunResult | None:
     """What the run reported as its termination message, if it could."""
     found = exit_of(pod)
     if found is None or not found.message:
@@ -111,6 +142,19 @@ def _result(pod: Manifest) -> RunResult | None:
         return RunResult.model_validate_json(found.message)
     except ValidationError:
         return None
+
+
+def _interrupted(pod: Manifest) -> bool:
+    found, report = exit_of(pod), _reported(pod)
+    by_code = found is not None and found.code == RunExit.CANCELLED
+    return by_code or (report is not None and report.exit is RunExit.CANCELLED)
+
+
+def _is_of(pod: Manifest, job: Manifest) -> bool:
+    """Not of an earlier Job of that name, whose pod may take a while to go."""
+    labels = pod["metadata"].get("labels") or {}
+    owner = labels.get(_CONTROLLER, job["metadata"].get("uid"))
+    return _attempt(pod) == _attempt(job) and owner == job["metadata"].get("uid")
 
 
 def _attempt(labelled: Manifest) -> int:

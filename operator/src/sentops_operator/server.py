@@ -100,7 +100,8 @@ def build_server(
             return _problem(404, "not_found", f"There is no TrainingJob {namespace}/{name}.")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         try:
-            known = scheme.lower() == "bearer" and await tokens.is_for(token, namespace, name)
+            given = scheme.lower() == "bearer" and token != ""
+            known = given and await tokens.is_for(token, namespace, name)
         except PlatformError as error:
             log.warning("token_not_reviewed", error=str(error))
             return _problem(503, "unavailable", "The token cannot be checked now; try again.")

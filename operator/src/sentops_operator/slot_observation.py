@@ -22,7 +22,7 @@ def observe_slot(
     wanted = digest_of(deployment)
     if wanted is None:
         return Slot()
-    newest = [pod for pod in pods if _digest(pod) == wanted]
+    newest = [pod for pod in pods if _digest(pod) == wanted and not _ending(pod)]
     refusal = next((why for pod in newest if (why := _refusal(pod))), None)
     status = deployment.get("status") or {}
     observed = int(status.get("observedGeneration") or 0)
@@ -32,7 +32,7 @@ def observe_slot(
     # Old pods gone and new ones answering: maxUnavailable is 0, so the roll-out has come through.
     if current and updated == total and available >= 1:
         return Slot(SlotState.READY, wanted, wanted)
-    held = serving_digest if available >= 1 and serving_digest != wanted else None
+    held = serving_digest if available >= 1 else None
     if refusal is not None:
         return Slot(SlotState.FAILED, held, wanted, refusal)
     desired = int((deployment.get("spec") or {}).get("replicas") or 1)
@@ -51,6 +51,11 @@ def digest_of(deployment: Manifest) -> str | None:
 def _digest(pod: Manifest) -> str | None:
     digest: str | None = (pod["metadata"].get("annotations") or {}).get(DIGEST_ANNOTATION)
     return digest
+
+
+def _ending(pod: Manifest) -> bool:
+    """Left over from an earlier try at the same digest."""
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def _refusal(pod: Manifest) -> str | None:

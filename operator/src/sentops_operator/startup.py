@@ -1,7 +1,9 @@
 """Wires the operator: client, cache, queue, workers, watches, probes."""
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
@@ -14,7 +16,7 @@ from sentops_core.kube.api import KubeApi
 from sentops_operator.converger import Converger, run_workers
 from sentops_operator.events import EventRecorder
 from sentops_operator.handlers import watched
-from sentops_operator.leadership import while_leading
+from sentops_operator.leadership import LeaseTimes, while_leading
 from sentops_operator.manifests.job import RunSettings
 from sentops_operator.manifests.metadata import FIELD_MANAGER
 from sentops_operator.manifests.serving import ServingSettings
@@ -23,6 +25,7 @@ from sentops_operator.model_servers import ModelServers
 from sentops_operator.object_cache import ObjectCache
 from sentops_operator.progress import ProgressBoard
 from sentops_operator.resync import Resync
+from sentops_operator.runs import Runs
 from sentops_operator.server import RunTokens, build_server
 from sentops_operator.settings import Settings
 from sentops_operator.substrate import KubernetesSubstrate
@@ -30,44 +33,70 @@ from sentops_operator.work_queue import WorkQueue
 
 log = structlog.get_logger()
 
-# One turn is a handful of calls, each with a limit of seconds; one that takes longer hangs.
-_LONGEST_TURN = timedelta(minutes=5)
+
+@dataclass(frozen=True)
+class Patience:
+    """How long things may take before they count as broken; tests have less of it."""
+
+    watch: timedelta = timedelta(
+        seconds=90
+    )  # a watch tells within a second; kopf reconnects a silent one after 70
+    # One turn is a handful of calls, each with a limit of seconds; one that takes longer hangs.
+    turn: timedelta = timedelta(minutes=5)
+    lease: LeaseTimes = field(default_factory=LeaseTimes)
 
 
 class Operator:
     """Built once by `__main__`; `run` until SIGTERM, until the lease is lost, or something breaks."""
 
-    def __init__(self, settings: Settings, client: ApiClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: ApiClient,
+        *,
+        patience: Patience | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._settings = settings
         self._client = client
+        self._patience = patience or Patience()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(PLATFORM_COLLECTOR)
         self.registry.register(GC_COLLECTOR)
-        self.metrics = OperatorMetrics.on(self.registry)
-        api = KubeApi(client, field_manager=FIELD_MANAGER, observer=self.metrics.count_call)
         self.cache = ObjectCache()
         self.queue = WorkQueue()
+        self.metrics = OperatorMetrics.on(self.registry, self.cache, self.queue)
+        api = KubeApi(client, field_manager=FIELD_MANAGER, observer=self.metrics.count_call)
         self.progress = ProgressBoard()
         self._tokens = RunTokens(api)
         substrate = KubernetesSubstrate(
             api,
             self.cache,
+            Runs(api, self.cache, to_run_settings(settings)),
             ModelServers(api, self.cache, to_serving_settings(settings)),
             self.progress,
             EventRecorder(api, instance=settings.pod_name),
-            to_run_settings(settings),
+            clock=clock,
         )
-        self.converger = Converger(api, self.cache, substrate, self.queue, self.metrics)
+        self.converger = Converger(
+            self.cache,
+            substrate,
+            self.queue,
+            self.metrics,
+            refresh_every=settings.resync / 2,
+            clock=clock,
+        )
         self.resync = Resync(
             api,
             self.cache,
             self.queue,
-            self.metrics,
             namespaces=settings.namespaces,
             every=settings.resync,
+            watch_patience=self._patience.watch,
         )
         self._leading = False
+        self.address: tuple[str, int] | None = None  # where the server listens
         self.ready = asyncio.Event()  # kopf's watches are open
 
     async def run(self) -> None:
@@ -85,6 +114,7 @@ class Operator:
                 self._client,
                 namespace=self._settings.namespace,
                 identity=self._settings.pod_name,
+                times=self._patience.lease,
                 work=self._lead,
             )
         else:
@@ -134,7 +164,13 @@ class Operator:
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._settings.host, self._settings.port)
-            await site.start()
+            try:
+                await site.start()
+            except OSError as error:
+                raise PortUnusable(
+                    f"Port {self._settings.port} on {self._settings.host}: {error.strerror}"
+                ) from error
+            self.address = runner.addresses[0]
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
@@ -144,7 +180,7 @@ class Operator:
         if self.resync.silent_watch is not None:
             return self.resync.silent_watch
         turn = self.converger.longest_turn()
-        if turn > _LONGEST_TURN:
+        if turn > self._patience.turn:
             return f"A turn has hung for {turn.total_seconds():.0f} s."
         return None
 
@@ -154,6 +190,10 @@ class Operator:
         if not self.ready.is_set():
             return "The watches are not open yet."
         return None
+
+
+class PortUnusable(Exception):
+    """Somebody else listens there, or we may not."""
 
 
 class _Ended(Exception):

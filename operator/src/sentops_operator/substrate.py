@@ -1,13 +1,14 @@
 """KubernetesSubstrate: runs are Jobs, models are served by Deployments, statuses live in the custom resources."""
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import assert_never
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar, assert_never
 
 import structlog
 
-from sentops_core.domain.errors import Conflict, NotFound
+from sentops_core.domain.conditions import ConditionStatus, is_true, set_condition
+from sentops_core.domain.errors import Conflict
 from sentops_core.domain.plan import (
     CleanUp,
     RegisterVersion,
@@ -16,16 +17,19 @@ from sentops_core.domain.plan import (
     TrainingAction,
     TrainingObservation,
 )
+from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     AnalysisResult,
+    Metadata,
     ModelVersion,
     ModelVersionPhase,
     ModelVersionStatus,
     TrainerStatus,
     TrainingJob,
+    TrainingJobPhase,
     TrainingJobStatus,
 )
-from sentops_core.domain.run import ChampionRef, RunSpec
+from sentops_core.domain.run import ChampionRef
 from sentops_core.domain.serving import (
     DropCandidate,
     LoadCandidate,
@@ -38,26 +42,26 @@ from sentops_core.domain.serving import (
 )
 from sentops_core.domain.version_states import in_flight, is_wanted, recalled, rollback_target
 from sentops_core.kube.api import KubeApi, Manifest
-from sentops_core.kube.kinds import (
-    JOB,
-    MODEL_VERSION,
-    PERSISTENT_VOLUME_CLAIM,
-    POD,
-    SERVICE,
-    TRAINING_JOB,
+from sentops_core.kube.kinds import MODEL_VERSION, TRAINING_JOB, Kind
+from sentops_operator.documents import (
+    is_made_from,
+    registered_version,
+    to_model_version,
+    to_run_spec,
+    to_training_status,
 )
-from sentops_operator.documents import registered_version, to_model_version, to_run_spec
 from sentops_operator.events import EventRecorder
-from sentops_operator.manifests import job as job_manifests
 from sentops_operator.manifests import metadata as names
 from sentops_operator.model_servers import ModelServers
 from sentops_operator.object_cache import ObjectCache
 from sentops_operator.progress import ProgressBoard
-from sentops_operator.run_observation import observe_run
+from sentops_operator.runs import Runs
 from sentops_operator.spec_check import spec_error
 from sentops_operator.work_queue import Key, KeyKind
 
 log = structlog.get_logger()
+
+_Status = TypeVar("_Status", TrainingJobStatus, ModelVersionStatus)
 
 ANALYSIS_ANNOTATION = "sentops.dev/analysis"
 CANCEL_ANNOTATION = "sentops.dev/cancel"
@@ -70,29 +74,29 @@ class KubernetesSubstrate:
         self,
         api: KubeApi,
         cache: ObjectCache,
+        runs: Runs,
         servers: ModelServers,
         progress: ProgressBoard,
         events: EventRecorder,
-        run_settings: job_manifests.RunSettings,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._api = api
         self._cache = cache
+        self._runs = runs
         self._servers = servers
         self._progress = progress
         self._events = events
-        self._run_settings = run_settings
+        self._clock = clock
 
     # Training jobs
 
     async def observe_training(self, job: TrainingJob) -> TrainingObservation:
-        key = _key(job)
-        run = observe_run(
-            self._cache.of_key(JOB, key), self._cache.of_key(POD, key), self._progress_of(job)
-        )
         namespace, model_name = names.namespace_of(job.metadata), job.spec.model_name
-        version = self._version_of_job(namespace, model_name, job.metadata.name)
+        made = (one for one in self._versions(namespace, model_name) if is_made_from(one, job))
+        version = next(made, None)
         return TrainingObservation(
-            run=run,
+            run=await self._runs.observe(job, self._progress_of(job)),
             champion=_to_champion_ref(self._champion(namespace, model_name)),
             version_name=version.metadata.name if version else None,
             cancel_requested=CANCEL_ANNOTATION in job.metadata.annotations,
@@ -102,64 +106,63 @@ class KubernetesSubstrate:
     async def carry_out_training(self, job: TrainingJob, action: TrainingAction) -> None:
         match action:
             case StartRun(attempt=attempt, champion=champion):
-                await self._start(job, to_run_spec(job, attempt, champion))
+                await self._runs.start(job, to_run_spec(job, attempt, champion))
             case StopRun(attempt=attempt):
-                await self._stop(job, attempt)
+                await self._runs.stop(job, attempt)
             case RegisterVersion():
                 await self._register(job, action)
             case CleanUp():
-                await self._clean_up(job)
+                await self._runs.clean_up(job)
             case _:
                 assert_never(action)
 
     async def save_training(self, job: TrainingJob, status: TrainingJobStatus) -> None:
-        namespace, name = names.namespace_of(job.metadata), job.metadata.name
-        saved = await self._api.apply_status(
-            TRAINING_JOB,
-            namespace,
-            name,
-            status.to_document(),
-            resource_version=job.metadata.resource_version,
-        )
-        self._cache.see(TRAINING_JOB, saved)
+        await self._save(TRAINING_JOB, job.metadata, job.status, status)
         if status.phase.final:
-            self._progress.forget(namespace, name)
-        await self._events.transitions(saved, job.status.conditions, status.conditions)
+            self.forget_training(names.namespace_of(job.metadata), job.metadata.name)
 
-    async def _start(self, job: TrainingJob, run_spec: RunSpec) -> None:
-        """The Job last: what it mounts and how its nodes meet is there before it."""
-        needed = (
-            job_manifests.build_work_claim(job, self._run_settings),
-            job_manifests.build_rendezvous_service(job, run_spec.attempt),
-        )
-        for manifest in needed:
-            if manifest is not None:
-                await self._create(manifest)
-        created = await self._create(job_manifests.build_job(job, run_spec, self._run_settings))
-        if created is not None:
-            self._cache.see(JOB, created)
-
-    async def _create(self, manifest: Manifest) -> Manifest | None:
-        """None: it is there already. Not applied over: others (Kueue, the binder) have changed it since."""
-        try:
-            return await self._api.create(manifest)
-        except Conflict:
-            return None
-
-    async def _stop(self, job: TrainingJob, attempt: int) -> None:
-        """The Job controller ends the pod, which writes a checkpoint."""
-        patch = {
-            "metadata": {"annotations": {names.STOPPED_ANNOTATION: "true"}},
-            "spec": {"suspend": True},
-        }
-        name = names.job_name(job, attempt)
-        try:
-            stopped = await self._api.merge_patch(
-                JOB, names.namespace_of(job.metadata), name, patch
-            )
-        except NotFound:
+    async def refuse_training(self, found: Manifest, why: str, *, now: datetime) -> None:
+        """Final, and said on it: this spec cannot be read, or cannot be run."""
+        status, metadata = to_training_status(found), _unchecked_metadata(found)
+        if status.phase.final:
             return
-        self._cache.see(JOB, stopped)
+        failed = status.model_copy(
+            update={
+                "observed_generation": metadata.generation,
+                "phase": TrainingJobPhase.FAILED,
+                "completion_time": now,
+                "conditions": set_condition(
+                    status.conditions,
+                    "Failed",
+                    ConditionStatus.TRUE,
+                    Reason.INVALID_SPEC,
+                    f"{why}. Delete it, correct it and apply it again.",
+                    now=now,
+                    observed_generation=metadata.generation,
+                ),
+            }
+        )
+        await self._save(TRAINING_JOB, metadata, status, failed)
+
+    async def delay_training(self, job: TrainingJob, why: str, *, now: datetime) -> None:
+        """Said on it: its run would be started, but cannot be yet."""
+        conditions = set_condition(
+            job.status.conditions,
+            "Trained",
+            ConditionStatus.UNKNOWN,
+            Reason.WAITING_FOR_CAPACITY,
+            why,
+            now=now,
+            observed_generation=job.metadata.generation,
+        )
+        status = job.status.model_copy(
+            update={"observed_generation": job.metadata.generation, "conditions": conditions}
+        )
+        if status != job.status:
+            await self.save_training(job, status)
+
+    def forget_training(self, namespace: str, name: str) -> None:
+        self._progress.forget(namespace, name)
 
     async def _register(self, job: TrainingJob, action: RegisterVersion) -> None:
         """Asks the API server itself: an old view must not register an artefact twice."""
@@ -167,27 +170,13 @@ class KubernetesSubstrate:
         for found in await self._api.list(MODEL_VERSION, namespace):
             self._cache.see(MODEL_VERSION, found)
         versions = self._versions(namespace, job.spec.model_name)
-        if any(
-            one.spec.training_job_ref and one.spec.training_job_ref.name == job.metadata.name
-            for one in versions
-        ):
+        if any(is_made_from(one, job) for one in versions):
             return
         taken = [one.spec.version for one in versions]
         number = max([*taken, *self._numbers_given(namespace, job.spec.model_name)], default=0) + 1
         # A number taken meanwhile by another job is a Conflict: the next turn takes the one after it.
         created = await self._api.create(registered_version(job, action, number))
         self._cache.see(MODEL_VERSION, created)
-
-    async def _clean_up(self, job: TrainingJob) -> None:
-        """Jobs with their pods, work folder, meeting points. The TrainingJob itself is its owner's to delete."""
-        namespace = names.namespace_of(job.metadata)
-        for found in self._cache.of_key(JOB, _key(job)):
-            await self._api.delete(JOB, namespace, found["metadata"]["name"])
-            self._cache.forget(JOB, found)
-        await self._api.delete(PERSISTENT_VOLUME_CLAIM, namespace, names.work_claim_name(job))
-        if job.spec.trainer.num_nodes > 1:
-            for attempt in range(1, job.status.attempt + 1):
-                await self._api.delete(SERVICE, namespace, names.rendezvous_name(job, attempt))
 
     def _progress_of(self, job: TrainingJob) -> TrainerStatus | None:
         """What the run posted; after a restart of ours, what we had written down of it."""
@@ -226,7 +215,8 @@ class KubernetesSubstrate:
             case SwitchChampion():
                 await self._servers.switch(version)
             case ReloadChampion():
-                await self._servers.restore_champion(version)
+                if not self._is_switching(version):
+                    await self._servers.restore_champion(version)
             case DropCandidate():
                 await self._servers.restore_champion(self._champion(namespace, model_name))
                 await self._servers.drop_candidate(namespace, model_name)
@@ -236,43 +226,74 @@ class KubernetesSubstrate:
                 assert_never(action)
 
     async def save_rollout(self, version: ModelVersion, status: ModelVersionStatus) -> None:
-        namespace = names.namespace_of(version.metadata)
-        saved = await self._api.apply_status(
-            MODEL_VERSION,
-            namespace,
-            version.metadata.name,
-            status.to_document(),
-            resource_version=version.metadata.resource_version,
-        )
-        self._cache.see(MODEL_VERSION, saved)
-        await self._events.transitions(saved, version.status.conditions, status.conditions)
+        await self._save(MODEL_VERSION, version.metadata, version.status, status)
 
     async def recall_previous(self, champion: ModelVersion, message: str) -> str | None:
         """Ask for the version before this one; its name, or None when nothing served before."""
         namespace = names.namespace_of(champion.metadata)
         versions = self._versions(namespace, champion.spec.model_name)
         name = champion.metadata.name
-        busy = next((one for one in versions if in_flight(one) and one.metadata.name != name), None)
-        if busy is not None:
-            # What is on its way to serve would otherwise arrive after the return and undo it.
-            raise Conflict(f"{busy.metadata.name} is being rolled out; going back waits for it.")
+        others = [one for one in versions if one.metadata.name != name]
+        coming = next((one for one in others if in_flight(one) or is_on_its_way(one)), None)
+        if coming is not None and not _served_before(coming):
+            # It would arrive after the return and undo it, or be undone by it.
+            raise Conflict(f"{coming.metadata.name} is being rolled out; going back waits for it.")
+        if coming is not None:
+            return coming.metadata.name  # asked for already, by a turn that did not come to its end
         target = rollback_target(versions, name)
         if target is None:
             return None
-        await self.save_rollout(target, recalled(target.status, message, now=datetime.now(UTC)))
+        await self.save_rollout(target, recalled(target.status, message, now=self._clock()))
         return target.metadata.name
 
     async def replace_lost_champion(self, namespace: str, model_name: str) -> None:
         """Somebody deleted the ModelVersion that serves: what it serves stays, and the one before it is asked back."""
         name = self._servers.champion_name(namespace, model_name)
+        if name is None or self._cache.get(MODEL_VERSION, namespace, name) is not None:
+            return
         versions = self._versions(namespace, model_name)
-        known = {version.metadata.name for version in versions}
-        busy = any(in_flight(version) or _on_its_way(version) for version in versions)
-        target = rollback_target(versions, name) if name is not None else None
-        if name is None or name in known or busy or target is None:
+        target = rollback_target(versions, name)
+        if target is None or any(in_flight(one) or is_on_its_way(one) for one in versions):
             return
         message = f"{name} was deleted while it served; {target.metadata.name} takes its place."
-        await self.save_rollout(target, recalled(target.status, message, now=datetime.now(UTC)))
+        await self.save_rollout(target, recalled(target.status, message, now=self._clock()))
+
+    async def drop_leftovers(self, namespace: str, model_name: str) -> None:
+        """Of a roll-out whose version was deleted, or whose last step was cut off."""
+        versions = self._versions(namespace, model_name)
+        if any(in_flight(one) or is_on_its_way(one) for one in versions):
+            return
+        if self._servers.has_candidate(namespace, model_name):
+            await self._servers.restore_champion(self._champion(namespace, model_name))
+            await self._servers.drop_candidate(namespace, model_name)
+
+    async def refresh_champion(self, namespace: str, model_name: str) -> None:
+        """Its Deployment and what stands around it as the settings want them now, whoever changed or deleted what."""
+        champion = self._champion(namespace, model_name)
+        live = champion is not None and champion.status.phase is ModelVersionPhase.LIVE
+        if champion is not None and live and not self._is_switching(champion):
+            await self._servers.restore_champion(champion)
+
+    def _is_switching(self, version: ModelVersion) -> bool:
+        """The champion's Deployment is being rolled to another version: it would be torn back and forth."""
+        others = self._versions(names.namespace_of(version.metadata), version.spec.model_name)
+        return any(
+            in_flight(one) and one.status.switch_started_at is not None
+            for one in others
+            if one.metadata.name != version.metadata.name
+        )
+
+    async def _save(self, kind: Kind, metadata: Metadata, before: _Status, after: _Status) -> None:
+        """Only over what it was decided on; one event for each condition that moved."""
+        saved = await self._api.apply_status(
+            kind,
+            names.namespace_of(metadata),
+            metadata.name,
+            after.to_document(),
+            resource_version=metadata.resource_version,
+        )
+        self._cache.see(kind, saved)
+        await self._events.transitions(saved, before.conditions, after.conditions)
 
     # What is known
 
@@ -288,16 +309,6 @@ class KubernetesSubstrate:
         key = Key(KeyKind.MODEL, namespace, model_name)
         parsed = (to_model_version(one) for one in self._cache.of_key(MODEL_VERSION, key))
         return [version for version in parsed if version is not None]
-
-    def _version_of_job(self, namespace: str, model_name: str, job: str) -> ModelVersion | None:
-        return next(
-            (
-                version
-                for version in self._versions(namespace, model_name)
-                if version.spec.training_job_ref and version.spec.training_job_ref.name == job
-            ),
-            None,
-        )
 
     def _numbers_given(self, namespace: str, model_name: str) -> list[int]:
         """Of versions that may be deleted since: a number names one artefact for ever."""
@@ -317,8 +328,15 @@ class KubernetesSubstrate:
         return next((one for one in versions if one.metadata.name == name), None)
 
 
-def _key(job: TrainingJob) -> Key:
-    return Key(KeyKind.TRAINING_JOB, names.namespace_of(job.metadata), job.metadata.name)
+def _unchecked_metadata(found: Manifest) -> Metadata:
+    """Its very name may be what is wrong with it."""
+    metadata = found["metadata"]
+    return Metadata.model_construct(
+        name=metadata["name"],
+        namespace=metadata.get("namespace"),
+        generation=int(metadata.get("generation", 1)),
+        resource_version=metadata.get("resourceVersion"),
+    )
 
 
 def _live_name(versions: Sequence[ModelVersion]) -> str | None:
@@ -328,8 +346,13 @@ def _live_name(versions: Sequence[ModelVersion]) -> str | None:
     return newest.metadata.name if newest else None
 
 
-def _on_its_way(version: ModelVersion) -> bool:
+def is_on_its_way(version: ModelVersion) -> bool:
+    """Wanted, and waiting for its turn."""
     return version.status.phase is ModelVersionPhase.PENDING and is_wanted(version)
+
+
+def _served_before(version: ModelVersion) -> bool:
+    return is_true(version.status.conditions, "Promoted")
 
 
 def _to_champion_ref(champion: ModelVersion | None) -> ChampionRef | None:
