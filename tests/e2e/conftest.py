@@ -16,15 +16,15 @@ import pytest
 from tests.e2e.support import diagnostics, seed
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.platform import Platform
-from tests.e2e.support.release import CRDS, Release
+from tests.e2e.support.release import CRDS, POLICY, Release
 from tests.e2e.support.scripts import Scripts
 from tests.e2e.support.settings import Settings, read_settings
 
 HERE = Path(__file__).parent
-KINDS = HERE.parents[1] / "k8s" / "crds"
+MANIFESTS = HERE.parents[1] / "k8s"
 _FIRST_TRAINING_SECONDS = 300
 _KUBECTL = pytest.StashKey[Kubectl]()
-_OLD_CRDS = pytest.StashKey[set[str]]()
+_THERE = pytest.StashKey[dict[str, object]]()
 
 
 def _asked_for(config: pytest.Config) -> bool:
@@ -86,10 +86,14 @@ def kubectl(settings: Settings, pytestconfig: pytest.Config) -> Iterator[Kubectl
         f"the namespace {settings.namespace} is there already; name another one, or none, in SENTOPS_E2E_NAMESPACE"
     )
     old = {name for name in CRDS if kubectl.get("crd", name) is not None}
-    if (
-        old
-    ):  # of an earlier run, or of somebody else's release: these scenarios are about the newest
-        kubectl.run("apply", "--server-side", "--force-conflicts", "--filename", str(KINDS))
+    there: dict[str, object] = {}
+    # Of an earlier run, of another release or of `kubectl apply`: these scenarios are about the newest.
+    if old:
+        there["crds"] = {"enabled": False}
+        _apply_over(kubectl, "crds")
+    if kubectl.get("validatingadmissionpolicy", POLICY) is not None:
+        there["admissionPolicy"] = {"enabled": False}
+        _apply_over(kubectl, "admission")
     kubectl.apply(
         {
             "apiVersion": "v1",
@@ -100,7 +104,7 @@ def kubectl(settings: Settings, pytestconfig: pytest.Config) -> Iterator[Kubectl
             },
         }
     )
-    pytestconfig.stash[_KUBECTL], pytestconfig.stash[_OLD_CRDS] = kubectl, old
+    pytestconfig.stash[_KUBECTL], pytestconfig.stash[_THERE] = kubectl, there
     yield kubectl
     if settings.keep:
         return
@@ -108,6 +112,11 @@ def kubectl(settings: Settings, pytestconfig: pytest.Config) -> Iterator[Kubectl
     for name in CRDS:
         if name not in old and not _used_elsewhere(kubectl, name):
             kubectl.delete("crd", name)
+
+
+def _apply_over(kubectl: Kubectl, folder: str) -> None:
+    options = ("--server-side", "--force-conflicts")
+    kubectl.run("apply", *options, "--filename", str(MANIFESTS / folder))
 
 
 def _used_elsewhere(kubectl: Kubectl, crd: str) -> bool:
@@ -122,8 +131,8 @@ def release(
     pytestconfig: pytest.Config,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Release]:
-    fresh = not pytestconfig.stash[_OLD_CRDS]
-    release = Release(settings, tmp_path_factory.mktemp("helm"), owns_crds=fresh)
+    there = pytestconfig.stash[_THERE]
+    release = Release(settings, tmp_path_factory.mktemp("helm"), there)
     release.install()
     yield release
     if not settings.keep:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,21 @@ ARTIFACTS_CLAIM = f"{RELEASE}-artifacts"
 CREDENTIALS = f"{RELEASE}-credentials"
 STORE = f"pvc://{ARTIFACTS_CLAIM}/store"
 CRDS = ("trainingjobs.sentops.dev", "modelversions.sentops.dev")
+POLICY = "live-versions.sentops.dev"
 _INSTALL_SECONDS = 900
 
 
 @dataclass(frozen=True)
 class Release:
-    """`owns_crds`: false where the cluster had them before, from another release or `kubectl apply`."""
+    """`there`: values that leave alone what the whole cluster shares and had before."""
 
     settings: Settings
     home: Path
-    owns_crds: bool = True
+    there: Mapping[str, Any]
 
     def install(self, **more: Any) -> None:
         """`helm upgrade --install --wait`: what is returned from is up."""
-        values = {**values_for(self.settings), "crds": {"enabled": self.owns_crds}, **more}
+        values = {**values_for(self.settings), **self.there, **more}
         with tempfile.NamedTemporaryFile("w", suffix=".json", dir=self.home, delete=False) as file:
             json.dump(values, file)
         files = [file.name, *map(str, self.settings.values)]
