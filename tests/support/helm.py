@@ -128,6 +128,7 @@ class Helm:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._rendered: dict[str, Rendered] = {}
+        self.values_file = home / "values.yaml"  # of the latest rendering
         self.path = program("helm")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -156,11 +157,10 @@ class Helm:
         written = yaml.safe_dump(dict(values or {}))
         key = repr((written, release, namespace))
         if options or key not in self._rendered:  # options may name a cluster, which changes
-            file = self._home / "values.yaml"
-            file.write_text(written)
+            self.values_file.write_text(written)
             done = self.run(
                 *("template", release, str(CHART), "--namespace", namespace),
-                *("--kube-version", "1.36.0", "--values", str(file), *options),
+                *("--kube-version", "1.36.0", "--values", str(self.values_file), *options),
             )
             if done.returncode:
                 raise HelmRefusal(done.stderr[done.stderr.find("Error:") :])
