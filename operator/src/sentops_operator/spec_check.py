@@ -1,8 +1,6 @@
 """What only the operator can know about a TrainingJob's spec: whether a cluster can honour it."""
 
-from sentops_core.domain.hyperparameters import unused
-
-from sentops_core.domain.resources import Method, TrainingJobSpec
+from sentops_core.domain.resources import TrainingJobSpec
 
 _REACHABLE = ("pvc://", "s3://")
 
@@ -18,8 +16,4 @@ def spec_error(spec: TrainingJobSpec) -> str | None:
             return f"{field} is on {scheme}://, which pods cannot reach: use pvc://CLAIM/PATH or s3://BUCKET/PATH."
     if spec.base_model.storage_uri.startswith("file://"):
         return "baseModel.storageUri is on file://, which pods cannot reach: use pvc://, hf:// or named://."
-    if names := unused(spec.trainer.method, spec.trainer.hyperparameters):
-        return f"The method {spec.trainer.method} does not use {', '.join(names)}: leave them out."
-    if spec.trainer.num_nodes > 1 and spec.trainer.method is Method.LINEAR:
-        return "The method Linear trains on one node: set trainer.numNodes to 1, or the method to FineTune."
     return None

@@ -21,7 +21,7 @@ _opener = build_opener(ProxyHandler({}))
 def ask(url: str, number: int) -> str:
     """The version that answered; ValueError says what came instead."""
     body = json.dumps({"text": f"lovely product number {number}"}).encode()
-    headers = {"content-type": "application/json", "x-client-id": f"load-{number % 7}"}
+    headers = {"content-type": "application/json", "x-client-id": f"load-client-{number % 7}"}
     request = Request(f"{url}/api/predict", data=body, headers=headers)
     try:
         with _opener.open(request, timeout=TIMEOUT_SECONDS) as answer:

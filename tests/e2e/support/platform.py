@@ -139,7 +139,7 @@ class Platform:
     @contextmanager
     def web(self) -> Iterator[httpx.Client]:
         with self.http(f"{RELEASE}-web", 8000) as client:
-            client.headers["x-client-id"] = "e2e"
+            client.headers["x-client-id"] = "e2e-somebody"
             yield client
 
     @contextmanager
