@@ -63,9 +63,10 @@ INT32_MAX = 2**31 - 1
 ResourceName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
 ]
-# Leaves room for what is appended: "-candidate" for a Deployment, "-v12" for a version.
+# Begins with a letter, as a Service's name must, and leaves room for what is appended to it:
+# "-candidate" for a Deployment, "-v12" for a version.
 ModelName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)
+    str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)
 ]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self, TypeAlias
 
-from sentops_core.domain.conditions import ConditionStatus, is_true
+from sentops_core.domain.conditions import ConditionStatus, find_condition, is_true
 from sentops_core.domain.drafting import StatusDraft
 from sentops_core.domain.promotion import judge
 from sentops_core.domain.reasons import Reason
@@ -35,6 +35,9 @@ _HOPELESS = {
     RunExit.BAD_SPEC: Reason.INVALID_SPEC,
     RunExit.BASE_MODEL: Reason.BASE_MODEL_UNAVAILABLE,
 }
+
+
+_WHY_AGAIN = {Reason.RETRYING, Reason.EVICTED, Reason.RESUMED, Reason.CHAMPION_CHANGED}
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,10 @@ class _Draft(StatusDraft[TrainingJobStatus]):
 
 def plan(job: TrainingJob, seen: TrainingObservation, *, now: datetime) -> TrainingPlan:
     """The next step for one job; calling it again with nothing changed changes nothing."""
+    status = job.status.model_copy(update={"observed_generation": job.metadata.generation})
     if job.status.phase.final:  # finished stays finished, whatever became of the run
-        return TrainingPlan(job.status, _clean_up_when_due(job, seen, now))
-    draft = _Draft(
-        job.status.model_copy(update={"observed_generation": job.metadata.generation}), now
-    )
+        return TrainingPlan(status, _clean_up_when_due(job, seen, now))
+    draft = _Draft(status, now)
     stop = _stop_if_active(seen.run)
     if seen.run is not None and _registered(draft, seen, seen.run):
         # Its version may serve already: the job is over but for writing that down.
@@ -133,12 +135,14 @@ def _follow(job: TrainingJob, draft: _Draft, seen: TrainingObservation, run: Run
         draft = draft.to(draft.status.phase, start_time=draft.now)
     match run.state:
         case RunState.STARTING:
+            draft = draft.to(TrainingJobPhase.PENDING)
+            trained = find_condition(draft.status.conditions, "Trained")
+            if run.reason is None and trained is not None and trained.reason in _WHY_AGAIN:
+                return draft.plan()  # why there is another attempt says more than that it starts
             reason = run.reason or Reason.RUN_STARTING
-            return (
-                draft.to(TrainingJobPhase.PENDING)
-                .condition("Trained", UNKNOWN, reason, run.message or "The run is starting.")
-                .plan()
-            )
+            return draft.condition(
+                "Trained", UNKNOWN, reason, run.message or "The run is starting."
+            ).plan()
         case RunState.RUNNING:
             return (
                 draft.to(TrainingJobPhase.RUNNING, trainer_status=run.progress)
