@@ -8,8 +8,9 @@ from prometheus_client.core import Metric
 from sentops_core.http.metrics import HttpMetrics
 from sentops_model_server.metrics import ModelMetrics
 from sentops_monitor.metrics import MonitorMetrics, QualityCollector
-from sentops_monitor.quality import Snapshot
 from sentops_operator.metrics import OperatorMetrics
+from sentops_operator.object_cache import ObjectCache
+from sentops_operator.work_queue import WorkQueue
 from sentops_trainer.metrics import ConvergeMetrics
 from sentops_web.metrics import WebMetrics
 from tests.charts.cases import CASES
@@ -29,20 +30,19 @@ def known_metrics() -> dict[str, set[str]]:
         HttpMetrics,
         ModelMetrics,
         MonitorMetrics,
-        OperatorMetrics,
         ConvergeMetrics,
         WebMetrics,
     ):
         family.on(registry)
+    OperatorMetrics.on(registry, ObjectCache(), WorkQueue())
+    registry.register(QualityCollector(lambda: None))
     series: dict[str, set[str]] = {}
     for collector in registry._collector_to_names:
-        labels = set(getattr(collector, "_labelnames", ()))
-        for metric in collector.describe():
-            series |= dict.fromkeys(_series(metric), labels)
-    quality = QualityCollector(lambda: None)
-    for metric in quality.collect():
-        series[metric.name] = set(getattr(metric, "_labelnames", ()))
-    assert Snapshot
+        # Those that are made when somebody scrapes describe nothing beforehand.
+        described = getattr(collector, "describe", collector.collect)
+        for metric in described():
+            labels = getattr(collector, "_labelnames", None) or getattr(metric, "_labelnames", ())
+            series |= dict.fromkeys(_series(metric), set(labels))
     return series
 
 
