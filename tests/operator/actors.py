@@ -343,6 +343,8 @@ class Cluster:
             await self.version_is("Live", number)
             await self.job_is_in("Succeeded", name)
             await eventually(lambda: self.candidate() is None)
+            if self.find(MODEL_VERSION, f"sentiment-v{number - 1}"):
+                await self.version_is("Archived", number - 1)
 
 
 def _same(found: str, wanted: str) -> bool:

@@ -113,7 +113,8 @@ class _View:
         waiting = [pod for pod in newest if _phase(pod) == "Pending"]
         if waiting:
             trouble = next((found for pod in waiting if (found := trouble_of(pod))), None)
-            trouble = trouble or Trouble(Reason.RUN_STARTING, "The pod is starting.")
+            if trouble is None:
+                return self._as(RunState.STARTING, message="The pod is starting.")
             return self._as(RunState.STARTING, reason=trouble.reason, message=trouble.message)
         return self._as(RunState.RUNNING)
 

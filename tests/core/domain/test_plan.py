@@ -58,6 +58,24 @@ def test_a_new_job_starts_its_first_attempt() -> None:
     assert job.status.phase is Phase.PENDING
 
 
+def test_why_there_is_another_attempt_stays_said_until_that_one_runs() -> None:
+    lost = a_run(RunState.LOST, reason=Reason.OUT_OF_MEMORY, message="Raise the limit.")
+    job, _ = after(a_training_job(), TrainingObservation(run=lost))
+    starting = a_run(RunState.STARTING, attempt=2, message="The pod is starting.")
+    job, _ = after(job, TrainingObservation(run=starting))
+    trained = find_condition(job.status.conditions, "Trained")
+    assert trained is not None
+    assert (trained.reason, trained.message) == (
+        Reason.RETRYING,
+        "Attempt 1 failed: Raise the limit.",
+    )
+    stuck = starting.model_copy(update={"reason": Reason.UNSCHEDULABLE, "message": "No node."})
+    job, _ = after(job, TrainingObservation(run=stuck))
+    trained = find_condition(job.status.conditions, "Trained")
+    assert trained is not None
+    assert trained.reason is Reason.UNSCHEDULABLE
+
+
 def test_a_job_waits_in_the_queue_while_another_runs() -> None:
     job, step = after(a_training_job(), TrainingObservation(capacity=False))
     assert step.actions == ()
