@@ -42,7 +42,7 @@ def known_metrics() -> dict[str, set[str]]:
         described = getattr(collector, "describe", collector.collect)
         for metric in described():
             labels = getattr(collector, "_labelnames", None) or getattr(metric, "_labelnames", ())
-            series |= dict.fromkeys(_series(metric), set(labels))
+            series |= {name: set(labels) for name in _series(metric)}
     return series
 
 
