@@ -62,6 +62,13 @@ class ModelServers:
     def champion_name(self, namespace: str, model_name: str) -> str | None:
         return self._noted(namespace, model_name).get(names.CHAMPION_ANNOTATION)
 
+    def target_name(self, namespace: str, model_name: str) -> str | None:
+        """The version that the champion's Deployment is at, or is being rolled to."""
+        deployment = self._deployment(namespace, model_name, "champion")
+        labels = (deployment["metadata"].get("labels") or {}) if deployment else {}
+        name: str | None = labels.get(names.MODEL_VERSION_LABEL)
+        return name
+
     def has_candidate(self, namespace: str, model_name: str) -> bool:
         return self._deployment(namespace, model_name, "candidate") is not None
 

@@ -276,11 +276,11 @@ class KubernetesSubstrate:
 
     def _is_switching(self, version: ModelVersion) -> bool:
         """The champion's Deployment is being rolled to another version: it would be torn back and forth."""
-        others = self._versions(names.namespace_of(version.metadata), version.spec.model_name)
-        return any(
-            in_flight(one) and one.status.switch_started_at is not None
-            for one in others
-            if one.metadata.name != version.metadata.name
+        namespace, model_name = names.namespace_of(version.metadata), version.spec.model_name
+        target = self._servers.target_name(namespace, model_name)
+        others = (one for one in self._versions(namespace, model_name) if in_flight(one))
+        return target != version.metadata.name and any(
+            one.metadata.name == target for one in others
         )
 
     async def _save(self, kind: Kind, metadata: Metadata, before: _Status, after: _Status) -> None:

@@ -24,7 +24,7 @@ from sentops_core.domain.serving import (
     SwitchChampion,
     VersionPlan,
 )
-from sentops_core.domain.version_states import VersionDraft, is_wanted
+from sentops_core.domain.version_states import VersionDraft, is_asked_for, is_wanted
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -38,7 +38,7 @@ def plan(version: ModelVersion, seen: ServingObservation, *, now: datetime) -> V
     )
     match version.status.phase:
         case Phase.QUARANTINED | Phase.ROLLED_BACK | Phase.ARCHIVED:
-            if changed and is_wanted(version) and _may_be_tried_again(version):
+            if changed and is_asked_for(version) and _may_be_tried_again(version):
                 return _begin(version, draft, seen)
             return _rest(version, draft, seen)
         case Phase.PENDING:

@@ -38,14 +38,20 @@ class VersionDraft(StatusDraft[ModelVersionStatus]):
         )
 
 
-def is_wanted(version: ModelVersion) -> bool:
-    """Asked for as champion: by its spec, by a person's approval, or by a rollback to what served before."""
+def is_asked_for(version: ModelVersion) -> bool:
+    """As champion, by its spec or by a person's approval."""
     spec = version.spec
     if spec.desired_state is DesiredState.ARCHIVED:
         return False
     approved = spec.approval is not None and spec.approval.approved
-    served_before = is_true(version.status.conditions, "Promoted")
-    return spec.desired_state is DesiredState.CHAMPION or approved or served_before
+    return spec.desired_state is DesiredState.CHAMPION or approved
+
+
+def is_wanted(version: ModelVersion) -> bool:
+    """Asked for as champion, or by a rollback to what served before."""
+    if version.spec.desired_state is DesiredState.ARCHIVED:
+        return False
+    return is_asked_for(version) or is_true(version.status.conditions, "Promoted")
 
 
 def in_flight(version: ModelVersion) -> bool:
