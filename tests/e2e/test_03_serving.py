@@ -128,7 +128,7 @@ def test_the_version_that_serves_cannot_be_deleted(platform: Platform, first: st
     champion = platform.champion()
     done = platform.kubectl.run("delete", VERSION, champion, "--wait=false", check=False)
     assert done.returncode != 0
-    assert "This version serves the users of its model" in done.stderr
+    assert f"ModelVersion {champion} serves the users of {MODEL}" in done.stderr
     assert phase(platform.version(champion)) == "Live"
     assert "deletionTimestamp" not in platform.version(champion)["metadata"]
 
