@@ -319,14 +319,14 @@ class Cluster:
     async def _go_well(self, *, serving: bool) -> None:
         while True:
             for job in self.kube.all(JOB):
-                self._run(job)
+                self._advance(job)
             for deployment in self.kube.all(DEPLOYMENT) if serving else ():
                 name = deployment["metadata"]["name"]
                 if not self.is_rolled_out(name):
                     self.roll_out(name)
             await asyncio.sleep(0.01)
 
-    def _run(self, job: Manifest) -> None:
+    def _advance(self, job: Manifest) -> None:
         name = job["metadata"]["name"]
         if (job.get("status") or {}).get("conditions") or job["spec"].get("suspend"):
             return

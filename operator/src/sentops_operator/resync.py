@@ -16,7 +16,7 @@ from sentops_operator.work_queue import WorkQueue
 
 log = structlog.get_logger()
 
-_PAUSE_AFTER_FAILURE = timedelta(seconds=5)
+_PAUSE_AFTER_FAILURE = timedelta(seconds=2)
 
 
 class Resync:

@@ -1,6 +1,7 @@
 """Wires the operator: client, cache, queue, workers, watches, probes."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -127,6 +128,8 @@ class Operator:
 
     async def _watch(self) -> None:
         """Until SIGTERM, or until kopf breaks. Not `kopf.operator`: it would end our own tasks as its leftovers."""
+        if not await self._listed():
+            return
         registry = kopf.OperatorRegistry()
         watched.register(registry)
         kopf.on.login(registry=registry)(_login)
@@ -148,6 +151,22 @@ class Operator:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listed(self) -> bool:
+        """kopf never watches a kind whose CRD comes later than itself, so that is waited for; False at SIGTERM."""
+        told_to_end = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):  # kopf takes them over from us
+            loop.add_signal_handler(number, told_to_end.set)
+        waits = [
+            asyncio.ensure_future(event.wait()) for event in (self.resync.first_done, told_to_end)
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+        return not told_to_end.is_set()
 
     async def _serve(self) -> None:
         app = build_server(

@@ -126,6 +126,24 @@ def test_the_old_champion_is_superseded_and_stays_loadable() -> None:
     assert champion.status.completion_status is CompletionStatus.SUPERSEDED
 
 
+def test_an_archived_version_comes_back_only_when_somebody_asks_for_it() -> None:
+    world, champion = a_live_world()
+    world.settle(a_model_version(2, desired_state=DesiredState.CHAMPION))
+    archived = world.settle(champion)
+    for state, phase in (
+        (DesiredState.CANDIDATE, Phase.ARCHIVED),
+        (DesiredState.CHAMPION, Phase.LIVE),
+    ):
+        spec = archived.spec.model_copy(update={"desired_state": state})
+        metadata = archived.metadata.model_copy(
+            update={"generation": archived.metadata.generation + 1}
+        )
+        archived = world.settle(
+            archived.model_copy(update={"spec": spec, "metadata": metadata}), 100
+        )
+        assert archived.status.phase is phase
+
+
 def test_a_bad_artefact_is_quarantined_and_never_routed_to() -> None:
     world, champion = a_live_world()
     bad = a_model_version(2, desired_state=DesiredState.CHAMPION)
