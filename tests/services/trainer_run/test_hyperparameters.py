@@ -1,8 +1,9 @@
 import pytest
+from pydantic import ValidationError
 
-from sentops_core.domain.resources import Hyperparameters, Method
+from sentops_core.domain.resources import Hyperparameters, Method, Trainer, unused_hyperparameters
 from sentops_trainer.failures import BadSpec
-from sentops_trainer.hyperparameters import FineTuneSettings, LinearSettings, settle, unused
+from sentops_trainer.hyperparameters import FineTuneSettings, LinearSettings, settle
 
 
 def test_what_is_left_out_is_chosen_by_the_method() -> None:
@@ -23,7 +24,15 @@ def test_what_is_given_is_used() -> None:
 
 def test_a_linear_job_with_a_learning_rate_is_refused_by_the_api_names() -> None:
     given = Hyperparameters(learning_rate="1e-3", batch_size=8)
-    assert unused(Method.LINEAR, given) == ["learningRate", "batchSize"]
-    assert unused(Method.FINE_TUNE, given) == []
+    assert unused_hyperparameters(Method.LINEAR, given) == ["learningRate", "batchSize"]
+    assert unused_hyperparameters(Method.FINE_TUNE, given) == []
     with pytest.raises(BadSpec, match="learningRate, batchSize: leave them out"):
+        settle(Method.LINEAR, given)
+
+
+def test_a_trainer_and_a_run_refuse_the_same_hyperparameters() -> None:
+    given = Hyperparameters(learning_rate="1e-3", epochs=3, max_length=64, seed=7)
+    with pytest.raises(ValidationError, match="does not use learningRate, epochs; leave them out"):
+        Trainer(method=Method.LINEAR, hyperparameters=given)
+    with pytest.raises(BadSpec, match="does not use learningRate, epochs: leave them out"):
         settle(Method.LINEAR, given)

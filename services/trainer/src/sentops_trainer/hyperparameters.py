@@ -2,8 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sentops_core.domain.hyperparameters import unused
-from sentops_core.domain.resources import Hyperparameters, Method
+from sentops_core.domain.resources import Hyperparameters, Method, unused_hyperparameters
 from sentops_trainer.failures import BadSpec
 
 DEFAULT_MAX_LENGTH = 256
@@ -34,7 +33,7 @@ Settings = LinearSettings | FineTuneSettings
 
 def settle(method: Method, given: Hyperparameters) -> Settings:
     """The settings of the run; BadSpec for a value that the method would ignore."""
-    if names := unused(method, given):
+    if names := unused_hyperparameters(method, given):
         raise BadSpec(
             f"the method {method} does not use {', '.join(names)}: leave them out, or train with {Method.FINE_TUNE}"
         )

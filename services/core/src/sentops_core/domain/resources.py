@@ -118,6 +118,16 @@ class Hyperparameters(Document):
         return self
 
 
+_USED_BY_LINEAR = {"seed", "maxLength"}
+
+
+def unused_hyperparameters(method: Method, given: Hyperparameters) -> list[str]:
+    """The names, as the API writes them, that were set though the method has no use for them."""
+    if method is Method.FINE_TUNE:
+        return []
+    return [name for name in given.to_document() if name not in _USED_BY_LINEAR]
+
+
 class BaseModelRef(Document):
     storage_uri: BaseModelUri
     secret_ref: SecretRef | None = None
@@ -151,10 +161,9 @@ class Trainer(Document):
             return self
         if self.num_nodes > 1:
             raise ValueError("the method Linear trains on one node; leave numNodes out")
-        given = self.hyperparameters.to_document().keys() - {"maxLength", "seed"}
-        if given:
+        if names := unused_hyperparameters(self.method, self.hyperparameters):
             raise ValueError(
-                f"The method Linear does not use {', '.join(sorted(given))}; leave them out, "
+                f"The method Linear does not use {', '.join(names)}; leave them out, "
                 "or train with FineTune."
             )
         return self
