@@ -82,6 +82,14 @@ def test_a_job_waits_in_the_queue_while_another_runs() -> None:
     assert job.status.phase is Phase.QUEUED
 
 
+def test_a_run_that_a_queue_holds_back_is_queued_until_it_may_start() -> None:
+    held = a_run(RunState.STARTING, reason=Reason.WAITING_FOR_CAPACITY, message="No room yet.")
+    job, _ = after(a_training_job(), TrainingObservation(run=held))
+    assert job.status.phase is Phase.QUEUED
+    job, _ = after(job, TrainingObservation(run=a_run(RunState.STARTING)))
+    assert job.status.phase is Phase.PENDING
+
+
 def test_a_start_that_was_not_written_down_is_found_again() -> None:
     job, step = after(a_training_job(), TrainingObservation(run=a_run()))
     assert step.actions == ()

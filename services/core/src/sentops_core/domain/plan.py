@@ -135,7 +135,8 @@ def _follow(job: TrainingJob, draft: _Draft, seen: TrainingObservation, run: Run
         draft = draft.to(draft.status.phase, start_time=draft.now)
     match run.state:
         case RunState.STARTING:
-            draft = draft.to(TrainingJobPhase.PENDING)
+            queued = run.reason is Reason.WAITING_FOR_CAPACITY
+            draft = draft.to(TrainingJobPhase.QUEUED if queued else TrainingJobPhase.PENDING)
             trained = find_condition(draft.status.conditions, "Trained")
             if run.reason is None and trained is not None and trained.reason in _WHY_AGAIN:
                 return draft.plan()  # why there is another attempt says more than that it starts
