@@ -144,6 +144,9 @@ async def test_faults_befall_the_calls_they_are_meant_for(kube: KubeServer, api:
     with pytest.raises(Unavailable):
         await api.create(a_job())
     assert await api.get(TRAINING_JOB, "ns", "a")
+    kube.fail(1, 410, verb="list")
+    with pytest.raises(Unavailable):
+        await api.list(TRAINING_JOB)
     await kube.stop()
     with pytest.raises(Unavailable):
         await api.list(TRAINING_JOB)

@@ -20,6 +20,8 @@ _MEANINGS: dict[int, type[PlatformError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    # A list whose pages took too long to read; begun anew it works.
+    410: Unavailable,
     422: InvalidInput,
     429: Overloaded,
 }
