@@ -54,3 +54,17 @@ async def test_a_slow_model_is_not_asked_twice(model: FakeModel, model_url: str)
         with pytest.raises(ModelUnavailable):
             await ModelClient(http, timeout_seconds=0.05).ask(a_variant(model_url), ["great"])
     assert len(model.asked) <= 1
+
+
+async def test_a_server_that_is_gone_is_given_up_long_before_a_slow_one() -> None:
+    allowed: list[dict[str, float]] = []
+
+    def swallow(request: httpx.Request) -> httpx.Response:
+        allowed.append(request.extensions["timeout"])
+        raise httpx.ConnectTimeout("nobody takes the connection")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(swallow)) as http:
+        with pytest.raises(ModelUnavailable):
+            await ModelClient(http, timeout_seconds=30).ask(a_variant("http://gone"), ["great"])
+    [seconds] = allowed  # and is not asked again
+    assert (seconds["connect"], seconds["read"]) == (2.0, 30)

@@ -10,6 +10,10 @@ from sentops_core.domain.base import Digest, Label
 from sentops_core.domain.errors import Overloaded, Unavailable
 from sentops_core.domain.resources import Variant
 
+# Whoever does not even take the connection is gone, as a candidate taken back a moment ago is: its Service's address
+# swallows packets. The other variant answers instead, and the asker must not wait the whole time for that.
+_CONNECT_SECONDS = 2.0
+
 
 class ModelAnswer(BaseModel):
     """One text's answer; what a newer model server adds is left alone."""
@@ -44,7 +48,9 @@ class ModelUnavailable(Unavailable):
 class ModelClient:
     def __init__(self, http: httpx.AsyncClient, *, timeout_seconds: float) -> None:
         self._http = http
-        self._timeout = timeout_seconds
+        self._timeout = httpx.Timeout(
+            timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)
+        )
 
     async def ask(self, variant: Variant, texts: Sequence[str]) -> list[ModelAnswer]:
         """One answer per text, in order. ModelBusy or ModelUnavailable when there is none."""
