@@ -43,13 +43,13 @@ def held_by(rendered: Rendered, account: str) -> list[tuple[str, Rights]]:
 
 
 OPERATOR: Rights = {
-    *(("sentops.dev", "trainingjobs", verb) for verb in ("get", "list", "watch")),
-    *(("sentops.dev", "modelversions", verb) for verb in ("get", "list", "watch", "create")),
+    *(("sentops.dev", "trainingjobs", verb) for verb in ("list", "watch")),
+    *(("sentops.dev", "modelversions", verb) for verb in ("list", "watch", "create")),
     ("sentops.dev", "trainingjobs/status", "patch"),
     ("sentops.dev", "modelversions/status", "patch"),
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch")),
-    *(("", "persistentvolumeclaims", verb) for verb in ("get", "create", "patch", "delete")),
+    *(("", "persistentvolumeclaims", verb) for verb in ("get", "create", "delete")),
     *(("", "services", verb) for verb in ("get", "create", "patch", "delete")),
     *(("apps", "deployments", verb) for verb in ("list", "watch", "create", "patch", "delete")),
     *(("autoscaling", "horizontalpodautoscalers", verb) for verb in ("create", "patch", "delete")),

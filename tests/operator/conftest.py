@@ -12,6 +12,7 @@ from sentops_operator.settings import Settings
 from sentops_operator.startup import Operator, Patience
 from tests.operator.actors import NAMESPACE, Cluster
 from tests.support.eventually import eventually
+from tests.support.helm import helm  # noqa: F401 - a fixture
 from tests.support.kube_api import KubeServer
 
 RunningOperator = Callable[..., AbstractAsyncContextManager[Operator]]

@@ -153,7 +153,7 @@ class Operator:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listed(self) -> bool:
-        """kopf never watches a kind whose CRD comes later than itself, so that is waited for; False at SIGTERM."""
+        """Kopf never watches a kind whose CRD comes later than itself, so that is waited for; False at SIGTERM."""
         told_to_end = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):  # kopf takes them over from us
@@ -238,6 +238,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.enforce_retry_after = True
+    settings.networking.error_backoffs = (1, 1, 2, 3, 5)  # over and over; no watch is away for longer
     watched.only_ours(settings)
     return settings
 
