@@ -201,6 +201,16 @@ async def test_what_the_api_server_refuses_leaves_no_audit_line(unattended: InCl
     assert await unattended.audit("by-hand") == []
 
 
+async def test_a_job_whose_answer_was_lost_has_its_audit_line(unattended: InCluster) -> None:
+    unattended.kube.fail(1, None, verb="create", resource="trainingjobs", done_first=True)
+    headers = {"x-sentops-actor": "ada"}
+    for expected in (503, 409):
+        answer = await unattended.client.post("/train", json=unattended.manifest(), headers=headers)
+        assert answer.status_code == expected
+    await job_row(unattended, "by-hand", "Pending")
+    assert await unattended.deeds("by-hand", "ada") == ["training_job.created"]
+
+
 async def test_progress_is_reported_to_the_operator_not_here(unattended: InCluster) -> None:
     answer = await unattended.client.post("/training-jobs/x/progress", json={"trainerStatus": {}})
     assert answer.status_code == 404

@@ -106,21 +106,18 @@ class MirrorRound:
         before = TrainingJobStatus()
         if row is not None and row.job.metadata.uid == job.metadata.uid:
             before = row.job.status
-        asked_by = annotations.get(REQUESTED_BY)
-        await self._mirror.put_job(
-            job, created_by=asked_by or made_by, cancel_requested=CANCEL in annotations
-        )
+        actor = annotations.get(REQUESTED_BY, made_by)
+        await self._mirror.put_job(job, created_by=actor, cancel_requested=CANCEL in annotations)
         if row is None or row.job.metadata.uid != job.metadata.uid:
-            await self._greet_job(job, asked_by, made_by)
+            await self._greet_job(job, actor, made_by)
         await self._tell_of_job(name, before, job.status)
 
-    async def _greet_job(self, job: TrainingJob, asked_by: str | None, made_by: str) -> None:
+    async def _greet_job(self, job: TrainingJob, actor: str, made_by: str) -> None:
         name, at = job.metadata.name, job.metadata.creation_timestamp
-        message = f"Asked for by {asked_by or made_by}."
-        await self._jobs.add_event(name, Reason.CREATED, message, at=at)
-        if asked_by is None:  # what came through our API was written down there
-            evidence = {"spec": job.spec.to_document()}
-            await self._audit.record(made_by, "training_job.created", name, evidence)
+        await self._jobs.add_event(name, Reason.CREATED, f"Asked for by {actor}.", at=at)
+        # Anybody can write an annotation, so the line also says what the API server saw.
+        evidence = {"spec": job.spec.to_document(), "madeWith": made_by}
+        await self._audit.record(actor, "training_job.created", name, evidence)
 
     async def _tell_of_job(
         self, name: str, before: TrainingJobStatus, status: TrainingJobStatus
