@@ -15,7 +15,8 @@ ARG TORCH_FROM=index
 
 FROM ${BASE} AS builder
 ARG UV_VERSION=0.13.9
-# Files get this date and bytecode is checked against nothing, so that building again gives the same layers.
+# Files get this date and bytecode has none in it, so that building again gives the same files. The folders that COPY makes
+# have the time of the build; a newer Buildx levels those too: --output type=image,rewrite-timestamp=true.
 ENV SOURCE_DATE_EPOCH=1704067200 \
     UV_PROJECT_ENVIRONMENT=/app \
     UV_COMPILE_BYTECODE=1 \
