@@ -34,7 +34,7 @@ sys.path.insert(
 from sentops_core.kube import KubeApi, open_client
 from sentops_core.kube.kinds import TRAINING_JOB
 from tests.support.kube_api import KubeServer
-from tests.support.programs import a_free_port
+from tests.support.postgres import a_free_port
 
 PRETEND = "pretend"
 START_SECONDS = 60

@@ -168,9 +168,10 @@ class KubeObjects:
     ) -> Manifest:
         def change(old: Manifest) -> Manifest:
             try:
-                return json_patch(old, patch)
+                changed: Manifest = json_patch(old, patch)
             except (LookupError, ValueError) as error:
                 raise _invalid(kind, name, f"the patch does not apply: {error}") from error
+            return changed
 
         return self._update(kind, namespace, name, change, part)
 
@@ -215,7 +216,10 @@ class KubeObjects:
                 for key, value in (manifest.get("metadata") or {}).items()
                 if key in {"resourceVersion", "uid"}
             }
-            return overlay(kept, merge_patch(config, {"metadata": given} if given else {}))
+            applied: Manifest = overlay(
+                kept, merge_patch(config, {"metadata": given} if given else {})
+            )
+            return applied
 
         new = self._update(kind, namespace, name, change, part, forget=False)
         for owner, owned in others.items():
