@@ -49,6 +49,8 @@ async def test_what_was_created_is_found_with_identity_and_without_status(api: K
         await api.create(a_job("Bad_Name"))
     with pytest.raises(NotFound):
         await api.get(TRAINING_JOB, "other", "a")
+    with pytest.raises(NotFound):
+        await api.get(TRAINING_JOB, "ns", "a?dryRun=All")
 
 
 async def test_a_spec_change_counts_as_a_generation_and_a_status_change_does_not(

@@ -1,6 +1,7 @@
 """The kinds of objects we read and write, and where the API server keeps them."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from sentops_core.domain.resources import API_VERSION
 
@@ -23,7 +24,8 @@ class Kind:
         """The address of one object, of its subresource `part`, or of the list of all."""
         root = "/apis" if self.group else "/api"
         place = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
-        tail = "".join(f"/{piece}" for piece in (name, part) if piece)
+        # A name may come from an address that somebody typed: a ? in it begins no query.
+        tail = "".join(f"/{quote(piece, safe='')}" for piece in (name, part) if piece)
         return f"{root}/{self.api_version}{place}/{self.plural}{tail}"
 
 
