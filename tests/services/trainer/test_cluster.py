@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from sentops_core.domain.reasons import Reason
 from sentops_core.kube.kinds import MODEL_VERSION, POD, TRAINING_JOB
@@ -129,6 +130,7 @@ async def test_a_job_becomes_a_custom_resource_that_says_who_asked(cluster: InCl
     [
         ({"dataset": {"storageUri": "file:///data/v1", "contentHash": a_digest()}}, "dataset"),
         ({"output": {"storageUri": "file:///store"}}, "output"),
+        ({"baseModel": {"storageUri": "file:///models/mine"}}, "baseModel"),
     ],
 )
 async def test_places_that_no_pod_can_see_are_refused(
@@ -405,6 +407,16 @@ async def test_a_resource_that_cannot_be_read_hides_no_other(unattended: InClust
     assert names == ["sentiment-v1"]
     assert (await unattended.client.get("/training-jobs")).json() == []
     assert (await unattended.client.get("/model-versions/odd")).status_code == 422
+
+
+async def test_a_resource_that_cannot_be_read_is_said_once(unattended: InCluster) -> None:
+    bad = {"metadata": {"name": "odd"}, "spec": {"modelName": "sentiment", "version": "seven"}}
+    with structlog.testing.capture_logs() as logs:
+        unattended.kube.put(MODEL_VERSION, bad, namespace=NAMESPACE)
+        await eventually(lambda: "not_mirrored" in [line["event"] for line in logs])
+        rounds = len(unattended.kube.calls)
+        await eventually(lambda: len(unattended.kube.calls) > rounds + 6)
+    assert [line["event"] for line in logs].count("custom_resource_unreadable") == 1
 
 
 # Evidence

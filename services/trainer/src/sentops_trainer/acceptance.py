@@ -1,6 +1,6 @@
 """What a substrate cannot honour is refused with a sentence, not ignored."""
 
-from sentops_core.artifacts.places import place_at
+from sentops_core.artifacts.places import claim_of, is_on_claim, place_at
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.resources import PodTemplate, Resources, TrainingJobSpec
 
@@ -34,9 +34,15 @@ def require_one_machine(spec: TrainingJobSpec, model_name: str) -> None:
 
 def require_cluster(spec: TrainingJobSpec) -> None:
     """InvalidInput for places that no pod can see, or that are no places."""
-    for what, uri in (("dataset", spec.dataset.storage_uri), ("output", spec.output.storage_uri)):
+    store, base = "s3://bucket/prefix or pvc://claim/path", "hf://org/name or pvc://claim/path"
+    for what, uri, instead in (
+        ("dataset", spec.dataset.storage_uri, store),
+        ("output", spec.output.storage_uri, store),
+        ("baseModel", spec.base_model.storage_uri, base),
+    ):
         if uri.startswith("file://"):
-            raise InvalidInput(
-                f"Pods cannot see {what}.storageUri {uri!r}; use s3://bucket/prefix or pvc://claim/path."
-            )
-        place_at(uri)
+            raise InvalidInput(f"Pods cannot see {what}.storageUri {uri!r}; use {instead}.")
+    place_at(spec.dataset.storage_uri)
+    place_at(spec.output.storage_uri)
+    if is_on_claim(spec.base_model.storage_uri):
+        claim_of(spec.base_model.storage_uri)

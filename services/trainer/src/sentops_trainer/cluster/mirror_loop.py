@@ -40,7 +40,7 @@ class MirrorLoop:
         self._pause_seconds = pause_seconds
         self._wanted = asyncio.Event()
         self._known: dict[str, str] = {}
-        self._parsed: dict[str, tuple[str, ModelVersion]] = {}
+        self._parsed: dict[str, tuple[str, ModelVersion | None]] = {}
         self.patience = _PATIENCE
         self.last_round_at: datetime | None = None
         self.trouble = ""
@@ -96,18 +96,16 @@ class MirrorLoop:
             log.info("analysis_written", model_version=name, cleared=text is None)
 
     def _read(self, manifests: list[Manifest]) -> list[ModelVersion]:
-        """Parsed once for each state of an object."""
-        fresh: dict[str, tuple[str, ModelVersion]] = {}
+        """Parsed, and found unreadable, once for each state of an object."""
+        fresh: dict[str, tuple[str, ModelVersion | None]] = {}
         for manifest in manifests:
             uid, state = manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"]
             known = self._parsed.get(uid)
-            if known is not None and known[0] == state:
-                fresh[uid] = known
-                continue
-            for version in readable(ModelVersion, [manifest]):
-                fresh[uid] = (state, version)
+            if known is None or known[0] != state:
+                known = (state, next(iter(readable(ModelVersion, [manifest])), None))
+            fresh[uid] = known
         self._parsed = fresh
-        return [version for _, version in fresh.values()]
+        return [version for _, version in fresh.values() if version is not None]
 
     def _done(self) -> None:
         self.last_round_at, self.trouble = datetime.now(UTC), ""
