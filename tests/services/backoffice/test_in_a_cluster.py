@@ -51,8 +51,10 @@ async def test_an_uploaded_file_becomes_a_job_that_pods_can_read(
                 assert made["spec"]["output"] == {"storageUri": STORE}
                 assert made["metadata"]["annotations"]["sentops.dev/requested-by"]
 
-                async def on_the_page() -> bool:
-                    lines = (await api.get("/backoffice/api/audit")).text
-                    return "training_job.created" in lines
+                async def written_down() -> list[dict[str, object]]:
+                    answer = await api.get("/backoffice/api/audit", params={"subject": "first"})
+                    lines: list[dict[str, object]] = answer.json()["lines"]
+                    return lines
 
-                await eventually(on_the_page)
+                [line] = await eventually(written_down)
+                assert (line["actor"], line["action"]) == ("api", "training_job.created")

@@ -8,12 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from sentops_backoffice.access import ActorDep, needs
 from sentops_backoffice.deps import PartsDep
 from sentops_backoffice.forms import read_form, text_fields
-from sentops_backoffice.operations import (
-    act_on_job,
-    act_on_version,
-    build_feedback_version,
-    start_training,
-)
+from sentops_backoffice.operations import build_feedback_version, start_training
 from sentops_backoffice.uploads import build_from_upload
 from sentops_core.domain.base import ResourceName
 from sentops_core.store.tokens import Role
@@ -50,7 +45,7 @@ async def post_version(
     actor: ActorDep,
     parts: PartsDep,
 ) -> Response:
-    await act_on_version(parts, name, action, actor=actor.name)
+    await parts.trainer.post(f"/model-versions/{name}/{action}", actor=actor.name)
     return RedirectResponse("/backoffice/index", 303)
 
 
@@ -61,5 +56,5 @@ async def post_job(
     actor: ActorDep,
     parts: PartsDep,
 ) -> Response:
-    await act_on_job(parts, name, action, actor=actor.name)
+    await parts.trainer.post(f"/training-jobs/{name}/{action}", actor=actor.name)
     return RedirectResponse("/backoffice/index", 303)
