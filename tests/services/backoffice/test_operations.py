@@ -1,4 +1,4 @@
-"""Training and versions: the backoffice asks the control plane, in the person's name, and writes it down."""
+"""Training and versions: the backoffice asks the control plane, in the person's name."""
 
 import re
 from datetime import UTC, datetime
@@ -9,9 +9,16 @@ import pytest
 
 from sentops_core.domain.conditions import Condition, ConditionStatus
 from sentops_core.domain.reasons import Reason
-from sentops_core.domain.resources import TrainerStatus, TrainingJobPhase, TrainingJobStatus
+from sentops_core.domain.resources import (
+    ModelVersionPhase,
+    ModelVersionStatus,
+    TrainerStatus,
+    TrainingJobPhase,
+    TrainingJobStatus,
+)
 from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.pool import Pool, transaction
+from sentops_core.store.routing import RoutingTable
 from sentops_core.store.training_jobs import TrainingJobs
 from tests.services.backoffice.support import Browser, RecordingTrainer, a_backoffice
 from tests.support.builders import a_model_version, a_training_job
@@ -20,7 +27,7 @@ from tests.support.postgres import a_free_port
 pytestmark = pytest.mark.pg
 
 
-async def test_a_training_is_asked_for_and_written_down(
+async def test_a_training_is_asked_for_in_the_words_it_came_in(
     api: httpx.AsyncClient, trainer: RecordingTrainer
 ) -> None:
     body = {
@@ -108,12 +115,18 @@ async def test_the_buttons_ask_in_the_name_of_the_person(
     admin: Browser, trainer: RecordingTrainer
 ) -> None:
     assert (await admin.send("/backoffice/train", dataset_id="v1")).status_code == 303
-    for path in ("versions/m-1/promote", "versions/m-1/rollback", "training-jobs/j-1/cancel"):
+    for path in (
+        "versions/m-1/promote",
+        "versions/m-1/rollback",
+        "versions/m-1/archive",
+        "training-jobs/j-1/cancel",
+    ):
         assert (await admin.send(f"/backoffice/{path}")).headers["location"] == "/backoffice/index"
     assert trainer.asked == [
         ("/train", {"dataset_id": "v1"}, "admin"),
         ("/model-versions/m-1/promote", None, "admin"),
         ("/model-versions/m-1/rollback", None, "admin"),
+        ("/model-versions/m-1/archive", None, "admin"),
         ("/training-jobs/j-1/cancel", None, "admin"),
     ]
 
@@ -165,6 +178,36 @@ async def test_the_overview_shows_progress_verdict_and_who_answers(
     assert "No version answers yet" in page
     listed = (await api.get("/backoffice/api/versions")).json()["versions"]
     assert [one["metadata"]["name"] for one in listed] == ["sentiment-v1"]
+
+
+async def test_the_buttons_of_a_version_are_what_the_control_plane_would_grant(
+    admin: Browser, pool: Pool
+) -> None:
+    promoted = Condition(
+        type="Promoted",
+        status=ConditionStatus.TRUE,
+        reason=Reason.PROMOTED,
+        last_transition_time=datetime.now(UTC),
+    )
+    phases = (ModelVersionPhase.ARCHIVED, ModelVersionPhase.LIVE, ModelVersionPhase.CANARY)
+    async with transaction(pool) as connection:
+        versions = ModelVersions(connection)
+        for number, phase in enumerate(phases, start=1):
+            status = ModelVersionStatus(phase=phase, conditions=(promoted,))
+            await versions.create(a_model_version(number, status=status), created_by="ada")
+        await RoutingTable(connection).save(
+            "sentiment", (), champion="sentiment-v2", previous_champion="sentiment-v1"
+        )
+
+    async def buttons() -> set[str]:
+        page = (await admin.client.get("/backoffice/index")).text
+        return set(re.findall(r'action="/backoffice/versions/sentiment-([^"]+)"', page))
+
+    assert await buttons() == {"v1/promote", "v2/rollback", "v3/archive"}
+    async with transaction(pool) as connection:
+        status = ModelVersionStatus(phase=ModelVersionPhase.ROLLED_BACK, conditions=(promoted,))
+        await ModelVersions(connection).save_status("sentiment-v1", status)
+    assert await buttons() == {"v1/promote", "v3/archive"}
 
 
 async def test_lineage_of_nothing_known_is_refused(api: httpx.AsyncClient) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sentops_core.domain.conditions import Condition
 from sentops_core.domain.resources import ModelVersion, ModelVersionPhase
+from sentops_core.domain.version_states import in_flight, rollback_target
 from sentops_core.store.datasets import Datasets, VersionRow
 from sentops_core.store.model_versions import ModelVersionRow, ModelVersions
 from sentops_core.store.pool import Connection
@@ -55,6 +56,7 @@ class VersionView:
     training_job: str
     may_promote: bool
     may_roll_back: bool
+    may_archive: bool
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ async def overview(connection: Connection, model_name: str) -> Overview:
     routing = await RoutingTable(connection).get(model_name)
     jobs = await TrainingJobs(connection).newest(_SHOWN)
     versions = await ModelVersions(connection).list_versions(model_name)
+    target = rollback_target([row.version for row in versions], routing.champion or "")
     return Overview(
         serving=tuple(
             Serving(one.name, one.model_version, one.weight, one.shadow)
@@ -77,7 +80,8 @@ async def overview(connection: Connection, model_name: str) -> Overview:
         ),
         jobs=tuple(_job(row) for row in jobs),
         versions=tuple(
-            _version(row, routing.champion, routing.previous_champion) for row in versions[:_SHOWN]
+            _version(row, routing.champion, may_roll_back=target is not None)
+            for row in versions[:_SHOWN]
         ),
         datasets=tuple(await Datasets(connection).versions(_SHOWN)),
     )
@@ -103,7 +107,7 @@ def _job(row: TrainingJobRow) -> JobView:
     )
 
 
-def _version(row: ModelVersionRow, champion: str | None, previous: str | None) -> VersionView:
+def _version(row: ModelVersionRow, champion: str | None, *, may_roll_back: bool) -> VersionView:
     version: ModelVersion = row.version
     gate = version.spec.gate_result
     name = version.metadata.name
@@ -118,7 +122,8 @@ def _version(row: ModelVersionRow, champion: str | None, previous: str | None) -
         metrics=", ".join(f"{one.name} {one.value}" for one in gate.metrics) if gate else "",
         training_job=row.training_job or "",
         may_promote=there and name != champion and version.status.phase in _MAY_BE_PROMOTED,
-        may_roll_back=there and name == champion and previous is not None,
+        may_roll_back=there and name == champion and may_roll_back,
+        may_archive=there and name != champion and in_flight(version),
     )
 
 

@@ -38,10 +38,12 @@ async def post_train(request: Request, actor: ActorDep, parts: PartsDep) -> Resp
     return RedirectResponse("/backoffice/index", 303)
 
 
-@router.post("/versions/{name}/{action}", summary="Promote, approve or roll back a version")
+@router.post(
+    "/versions/{name}/{action}", summary="Promote, approve, archive or roll back a version"
+)
 async def post_version(
     name: ResourceName,
-    action: Literal["promote", "approve", "rollback"],
+    action: Literal["promote", "approve", "archive", "rollback"],
     actor: ActorDep,
     parts: PartsDep,
 ) -> Response:
