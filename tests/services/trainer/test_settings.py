@@ -49,6 +49,18 @@ def test_a_cluster_refuses_a_store_that_pods_cannot_see(monkeypatch: pytest.Monk
     assert read_trainer_settings().store_uri == "pvc://models/store"
 
 
+def test_a_store_that_names_no_folder_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given(monkeypatch, SUBSTRATE="kubernetes", NAMESPACE="team", STORE_URI="pvc://models")
+    assert "names no folder of the claim" in refusal()
+
+
+def test_a_model_name_that_no_job_could_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, SUBSTRATE="kubernetes", NAMESPACE="team", MODEL_NAME="Reviews_IT")
+    assert "SENTOPS_TRAINER_MODEL_NAME" in refusal()
+
+
 def test_an_unknown_substrate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, SUBSTRATE="nomad")
     assert "SENTOPS_TRAINER_SUBSTRATE" in refusal()

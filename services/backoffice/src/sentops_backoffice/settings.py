@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from sentops_core.domain.base import ModelName
 from sentops_core.settings import ServiceSettings
 
 
@@ -14,7 +15,7 @@ class Settings(ServiceSettings):
     trainer_url: str = "http://127.0.0.1:8502"
     trainer_token: SecretStr
     store_uri: str  # root of the artefact store
-    model_name: str = "sentiment"
+    model_name: ModelName = "sentiment"
     api_token: SecretStr | None = None  # an admin's token, for the command and for automation
     # Used once: when there is no account at all, `admin` is made with it and must change it at the first login.
     first_admin_password: SecretStr | None = None

@@ -7,6 +7,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
+from sentops_core.artifacts.places import place_at
+from sentops_core.domain.base import ModelName
+from sentops_core.domain.errors import InvalidInput
 from sentops_core.settings import ServiceSettings, read_settings
 
 _PREFIX = "SENTOPS_TRAINER_"
@@ -27,7 +30,7 @@ class Settings(ServiceSettings):
     token: SecretStr  # what backoffice, monitor and the command present
     store_uri: str  # root of the artefact store
     backoffice_url: str = "http://127.0.0.1:8001"  # where /backoffice/* of this port leads
-    model_name: str = "sentiment"
+    model_name: ModelName = "sentiment"
 
 
 class LocalSettings(Settings):
@@ -50,6 +53,10 @@ def _seen_by_pods(uri: str) -> str:
         raise ValueError(
             "pods must see the artefact store: set s3://bucket/prefix or pvc://claim/path"
         )
+    try:
+        place_at(uri)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
     return uri
 
 
