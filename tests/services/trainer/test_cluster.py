@@ -189,6 +189,13 @@ async def test_cancelling_is_an_annotation_with_the_name_of_who_asked_first(
     await eventually(mirrored)
 
 
+async def test_what_is_to_be_archived_is_not_approved_in_vain(unattended: InCluster) -> None:
+    put_version(unattended, 1, phase="Pending")
+    assert (await unattended.act("sentiment-v1", "archive")).status_code == 202
+    answer = await unattended.act("sentiment-v1", "approve")
+    assert (answer.status_code, "promote it" in answer.json()["detail"]) == (409, True)
+
+
 async def test_what_the_api_server_refuses_leaves_no_audit_line(unattended: InCluster) -> None:
     put_live(unattended, 1)
     put_version(unattended, 2)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sentops_core.domain.conditions import find_condition
 from sentops_core.domain.errors import Conflict, InvalidInput
-from sentops_core.domain.resources import ModelVersion, ModelVersionPhase, Verdict
+from sentops_core.domain.resources import DesiredState, ModelVersion, ModelVersionPhase, Verdict
 from sentops_core.domain.version_states import in_flight, rollback_target
 
 
@@ -34,6 +34,8 @@ def require_approvable(version: ModelVersion) -> None:
     if version.status.phase is not ModelVersionPhase.PENDING:
         phase = version.status.phase.value
         raise Conflict(f"{name} is {phase}; only a waiting candidate can be approved.")
+    if version.spec.desired_state is DesiredState.ARCHIVED:
+        raise Conflict(f"{name} is to be archived; to roll it out all the same, promote it.")
     gate = version.spec.gate_result
     if gate is not None and gate.verdict is Verdict.FAIL:
         raise Conflict(
