@@ -8,6 +8,7 @@ from sentops_core.domain.resources import ModelVersion, Variant
 from sentops_core.domain.resources import ModelVersionPhase as Phase
 from sentops_core.store.routing import RoutingRow
 from sentops_trainer.cluster.names import candidate_url, champion_url
+from sentops_trainer.variants import variant_of
 
 _BESIDE = {Phase.SHADOW, Phase.CANARY, Phase.PAUSED}
 
@@ -58,24 +59,12 @@ def route(versions: Sequence[ModelVersion], before: RoutingRow, namespace: str) 
     previous = before.previous_champion if before.champion == name else before.champion
     candidate = serving.candidate
     weight = candidate.status.traffic_percent if candidate is not None else 0
-    variants = [_variant("champion", champion, champion_url(model_name, namespace), 100 - weight)]
+    url = champion_url(model_name, namespace)
+    variants = [variant_of(champion, "champion", url, 100 - weight)]
     if candidate is not None:
-        beside = _variant("candidate", candidate, candidate_url(model_name, namespace), weight)
-        shadow = candidate.status.phase is Phase.SHADOW
-        variants.append(beside.model_copy(update={"shadow": shadow}))
+        url, shadow = candidate_url(model_name, namespace), candidate.status.phase is Phase.SHADOW
+        variants.append(variant_of(candidate, "candidate", url, weight, shadow=shadow))
     return Route(tuple(variants), name, previous)
-
-
-def _variant(name: str, version: ModelVersion, url: str, weight: int) -> Variant:
-    return Variant.model_validate(
-        {
-            "name": name,
-            "url": url,
-            "modelVersion": version.metadata.name,
-            "digest": version.spec.artifact.digest,
-            "weight": weight,
-        }
-    )
 
 
 def _since(version: ModelVersion) -> tuple[datetime, int]:

@@ -15,7 +15,6 @@ from sentops_core.domain.resources import (
     TrainerStatus,
     TrainingJob,
     TrainingJobStatus,
-    Variant,
 )
 from sentops_core.domain.version_states import hurried, in_flight, recalled, rolled_back
 from sentops_core.store.audit import Audit
@@ -27,6 +26,7 @@ from sentops_core.store.routing import RoutingRow, RoutingTable
 from sentops_core.store.training_jobs import TrainingEvent, TrainingJobRow, TrainingJobs
 from sentops_trainer.chosen_dataset import chosen_dataset
 from sentops_trainer.news import finished_evidence, moved, phase_evidence, progress_message
+from sentops_trainer.variants import variant_of
 from sentops_trainer.wishes import (
     nothing_to_return_to,
     past_verification,
@@ -254,7 +254,7 @@ class Resources:
         previous = before.previous_champion if before.champion == name else before.champion
         await self._routing.save(
             model_name,
-            [_variant("champion", version, model_url, 100)],
+            [variant_of(version, "champion", model_url, 100)],
             champion=name,
             previous_champion=previous,
         )
@@ -267,10 +267,10 @@ class Resources:
         if before.champion is None:
             raise NotFound("There is no champion to compare a candidate with.")
         champion = await self.version(before.champion)
-        beside = _variant("candidate", candidate, f"{model_url}/slots/candidate", weight)
+        url = f"{model_url}/slots/candidate"
         variants = [
-            _variant("champion", champion, model_url, 100 - weight),
-            beside.model_copy(update={"shadow": shadow}),
+            variant_of(champion, "champion", model_url, 100 - weight),
+            variant_of(candidate, "candidate", url, weight, shadow=shadow),
         ]
         await self._routing.save(
             candidate.spec.model_name,
@@ -295,15 +295,3 @@ def _with_identity(job: TrainingJob, now: datetime) -> TrainingJob:
         "deletion_timestamp": None,
     }
     return job.model_copy(update={"metadata": job.metadata.model_copy(update=fields)})
-
-
-def _variant(name: str, version: ModelVersion, url: str, weight: int) -> Variant:
-    return Variant.model_validate(
-        {
-            "name": name,
-            "url": url,
-            "modelVersion": version.metadata.name,
-            "digest": version.spec.artifact.digest,
-            "weight": weight,
-        }
-    )
