@@ -142,6 +142,32 @@ async def test_a_roll_out_that_hangs_is_taken_back(
         assert cluster.version_phase(1) == "Live"
 
 
+async def test_why_a_roll_out_was_given_up_is_not_lost_when_writing_it_down_fails(
+    cluster: Cluster, operator: RunningOperator, clock: Clock, impatient: None
+) -> None:
+    async with operator():
+        await cluster.live()
+        await second_is_switched_to(cluster, **DEADLINE)
+        cluster.stall(phase="Pending")
+        await eventually(lambda: cluster.version_status(2).get("switchStartedAt"))
+        cluster.kube.fail(3, 409, verb="patch", resource="modelversions/status")
+        clock.forward(seconds=31)
+        cluster.nudge(2)
+        version = await cluster.version_is("Quarantined", 2)
+        assert "Not serving everyone within 30 s" in condition(version, "Ready")["message"]
+        await eventually(lambda: cluster.digest() == FIRST)
+
+
+async def test_a_first_version_deleted_while_it_was_tried_leaves_nothing_behind(
+    cluster: Cluster, operator: RunningOperator
+) -> None:
+    async with operator():
+        await second_is_trained(cluster)
+        await eventually(cluster.candidate)
+        cluster.kube.delete(MODEL_VERSION, "sentiment-v1", namespace=NAMESPACE)
+        await eventually(lambda: cluster.candidate() is None)
+
+
 async def test_a_roll_out_that_hangs_needs_nobody_to_remind_of_it(
     cluster: Cluster, operator: RunningOperator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,17 +133,18 @@ class Converger:
         """Its versions one after another, whoever serves first: they share what serves."""
         substrate = self._substrate
         await substrate.replace_lost_champion(key.namespace, key.name)
-        failures: list[PlatformError] = []
+        await substrate.drop_leftovers(key.namespace, key.name)
+        failures: list[
+            PlatformError
+        ] = []  # what one waits for may be the end of another's roll-out
         for one in substrate.versions(key.namespace, key.name):
             try:
                 await self._converge_version(key, one.metadata.name)
-            except (
-                PlatformError
-            ) as error:  # what one waits for may be the end of another's roll-out
+                await substrate.drop_leftovers(key.namespace, key.name)
+            except PlatformError as error:
                 failures.append(error)
         if failures:
             raise failures[0]
-        await substrate.drop_leftovers(key.namespace, key.name)
         await self._refresh(key)
         versions = substrate.versions(key.namespace, key.name)
         moving = any(in_flight(one) or is_on_its_way(one) for one in versions)

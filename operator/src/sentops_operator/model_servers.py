@@ -62,15 +62,12 @@ class ModelServers:
     def champion_name(self, namespace: str, model_name: str) -> str | None:
         return self._noted(namespace, model_name).get(names.CHAMPION_ANNOTATION)
 
-    def target_name(self, namespace: str, model_name: str) -> str | None:
-        """The version that the champion's Deployment is at, or is being rolled to."""
-        deployment = self._deployment(namespace, model_name, "champion")
+    def target_name(self, namespace: str, model_name: str, slot: names.Slot) -> str | None:
+        """The version that the slot's Deployment is at, or is being rolled to."""
+        deployment = self._deployment(namespace, model_name, slot)
         labels = (deployment["metadata"].get("labels") or {}) if deployment else {}
         name: str | None = labels.get(names.MODEL_VERSION_LABEL)
         return name
-
-    def has_candidate(self, namespace: str, model_name: str) -> bool:
-        return self._deployment(namespace, model_name, "candidate") is not None
 
     async def load_candidate(self, version: ModelVersion) -> None:
         namespace, model_name = names.namespace_of(version.metadata), version.spec.model_name

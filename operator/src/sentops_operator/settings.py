@@ -44,7 +44,9 @@ class Settings(ServiceSettings):
     work_storage_class: str = ""
     # Several nodes can only share a class that many may mount; else each of their runs has an emptyDir.
     work_access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
-    cache_claim: str | None = None  # where base models are kept between runs
+    # Base models are kept between runs on this claim, else beside what a run writes to a claim.
+    cache_claim: str | None = None
+    cache_beside_output: bool = True
 
     model_image: str
     model_service_account: str = "default"

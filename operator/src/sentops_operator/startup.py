@@ -238,7 +238,13 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.enforce_retry_after = True
-    settings.networking.error_backoffs = (1, 1, 2, 3, 5)  # over and over; no watch is away for longer
+    settings.networking.error_backoffs = (
+        1,
+        1,
+        2,
+        3,
+        5,
+    )  # over and over; no watch is away for longer
     watched.only_ours(settings)
     return settings
 
@@ -259,7 +265,8 @@ def to_run_settings(settings: Settings) -> RunSettings:
         work_storage_size=settings.work_storage_size or "",
         work_storage_class=settings.work_storage_class or "",
         work_access_mode=settings.work_access_mode,
-        cache_claim=settings.cache_claim or "",
+        cache_claim=settings.cache_claim,
+        cache_beside_output=settings.cache_beside_output,
         status_url=settings.status_url,
     )
 

@@ -206,7 +206,6 @@ class KubernetesSubstrate:
         )
 
     async def carry_out_rollout(self, version: ModelVersion, action: VersionAction) -> None:
-        namespace, model_name = names.namespace_of(version.metadata), version.spec.model_name
         match action:
             case LoadCandidate():
                 await self._servers.load_candidate(version)
@@ -218,8 +217,7 @@ class KubernetesSubstrate:
                 if not self._is_switching(version):
                     await self._servers.restore_champion(version)
             case DropCandidate():
-                await self._servers.restore_champion(self._champion(namespace, model_name))
-                await self._servers.drop_candidate(namespace, model_name)
+                pass  # by drop_leftovers, once it is written down why
             case ReturnToPrevious(message=message):
                 await self.recall_previous(version, message)
             case _:
@@ -259,12 +257,15 @@ class KubernetesSubstrate:
         await self.save_rollout(target, recalled(target.status, message, now=self._clock()))
 
     async def drop_leftovers(self, namespace: str, model_name: str) -> None:
-        """Of a roll-out whose version was deleted, or whose last step was cut off."""
+        """Of a roll-out that is over: given up, withdrawn, cut off in its last step, or its version deleted."""
         versions = self._versions(namespace, model_name)
-        if any(in_flight(one) or is_on_its_way(one) for one in versions):
-            return
-        if self._servers.has_candidate(namespace, model_name):
-            await self._servers.restore_champion(self._champion(namespace, model_name))
+        moving = {one.metadata.name for one in versions if in_flight(one) or is_on_its_way(one)}
+        champion = self._champion(namespace, model_name)
+        target = self._servers.target_name(namespace, model_name, "champion")
+        if champion is not None and target not in {champion.metadata.name, *moving}:
+            await self._servers.restore_champion(champion)
+        loaded = self._servers.target_name(namespace, model_name, "candidate")
+        if loaded is not None and loaded not in moving:
             await self._servers.drop_candidate(namespace, model_name)
 
     async def refresh_champion(self, namespace: str, model_name: str) -> None:
@@ -277,7 +278,7 @@ class KubernetesSubstrate:
     def _is_switching(self, version: ModelVersion) -> bool:
         """The champion's Deployment is being rolled to another version: it would be torn back and forth."""
         namespace, model_name = names.namespace_of(version.metadata), version.spec.model_name
-        target = self._servers.target_name(namespace, model_name)
+        target = self._servers.target_name(namespace, model_name, "champion")
         others = (one for one in self._versions(namespace, model_name) if in_flight(one))
         return target != version.metadata.name and any(
             one.metadata.name == target for one in others

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sentops_core.artifacts.places import PVC_ROOT
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.resources import Method, Resources, TrainingJob
 from sentops_core.domain.run import RunExit, RunSpec
@@ -48,7 +49,9 @@ class RunSettings:
     work_storage_class: str = ""
     # Several nodes share a work folder only where the class can be mounted by many: ReadWriteMany.
     work_access_mode: str = "ReadWriteOnce"
+    # Where base models are kept between runs: this claim, else a folder beside what the run writes, else nowhere.
     cache_claim: str | None = None
+    cache_beside_output: bool = True
     status_url: str | None = None
 
 
@@ -197,7 +200,7 @@ def _container(
     container = pods.container_basics(CONTAINER, _image(job, settings), settings.image_pull_policy)
     container |= {
         "command": _command(job, run_spec, _gpus(resources)),
-        "env": _env(job, settings, resources),
+        "env": _env(job, run_spec, settings, resources),
         "resources": pods.resources_of(resources),
         "volumeMounts": mounts,
     }
@@ -243,12 +246,15 @@ def _gpus(resources: Resources) -> int:
     return total
 
 
-def _env(job: TrainingJob, settings: RunSettings, resources: Resources) -> list[Manifest]:
+def _env(
+    job: TrainingJob, run_spec: RunSpec, settings: RunSettings, resources: Resources
+) -> list[Manifest]:
+    cache = _cache_folder(run_spec, settings)
     values = {
         **pods.WRITABLE_FOLDERS,
         "MPLCONFIGDIR": f"{pods.SCRATCH}/matplotlib",
-        "HF_HOME": f"{pods.CACHE}/huggingface",
-        "SENTOPS_CACHE": pods.CACHE,
+        "HF_HOME": f"{cache}/huggingface",
+        "SENTOPS_CACHE": cache,
     }
     if settings.status_url:
         place = f"{namespace_of(job.metadata)}/{job.metadata.name}"
@@ -258,6 +264,12 @@ def _env(job: TrainingJob, settings: RunSettings, resources: Resources) -> list[
             "KUBEFLOW_TRAINER_SERVER_TOKEN": f"{_TOKEN_FOLDER}/token",
         }
     return [*pods.plain_env(values), pods.cores_env("SENTOPS_RUN_THREADS", resources)]
+
+
+def _cache_folder(run_spec: RunSpec, settings: RunSettings) -> str:
+    beside = settings.cache_beside_output and settings.cache_claim is None
+    claims = pods.claims_in(run_spec.output_uri) if beside else []
+    return f"{PVC_ROOT}/{claims[0]}/base-models" if claims else pods.CACHE
 
 
 def _keeps_work(job: TrainingJob, settings: RunSettings) -> bool:
@@ -271,12 +283,13 @@ def _volumes(
     annotation = f"metadata.annotations['{RUN_SPEC_ANNOTATION}']"
     items = [{"path": _SPEC_FILE, "fieldRef": {"fieldPath": annotation}}]
     keeps_work = _keeps_work(job, settings)
+    kept = settings.cache_claim
+    cache = pods.claim("cache", kept) if kept else pods.empty_dir("cache")
+    cached_apart = _cache_folder(run_spec, settings) == pods.CACHE
     volumes: list[Manifest] = [
         {"name": "spec", "downwardAPI": {"items": items}},
         pods.claim("work", work_claim_name(job)) if keeps_work else pods.empty_dir("work"),
-        pods.claim("cache", settings.cache_claim)
-        if settings.cache_claim
-        else pods.empty_dir("cache"),
+        *([cache] if cached_apart else []),
         pods.empty_dir("scratch"),
         # The 64 MiB that a container has by itself end a torch data loader or NCCL with "Bus error".
         pods.empty_dir("shared-memory", medium="Memory"),
@@ -284,7 +297,7 @@ def _volumes(
     mounts = [
         pods.mount("spec", _SPEC_FOLDER, read_only=True),
         pods.mount("work", _WORK),
-        pods.mount("cache", pods.CACHE),
+        *([pods.mount("cache", pods.CACHE)] if cached_apart else []),
         pods.mount("scratch", pods.SCRATCH),
         pods.mount("shared-memory", "/dev/shm"),  # noqa: S108 - inside the pod
     ]
