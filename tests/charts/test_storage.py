@@ -48,39 +48,30 @@ def test_a_claim_is_mounted_where_its_address_says(helm: Helm, case: str) -> Non
 
 def test_a_bucket_needs_no_claim(helm: Helm) -> None:
     rendered = helm.template(CASES["artefacts in a bucket"])
-    assert rendered.names("PersistentVolumeClaim") == {"sentops-cache"}
+    assert not rendered.of_kind("PersistentVolumeClaim")
     for program in ("backoffice", "trainer"):
         assert not any(path.startswith("/pvc") for path in mounts(pod(rendered, program), program))
 
 
-def test_artefacts_outlive_the_release_and_base_models_need_not(helm: Helm) -> None:
+def test_artefacts_outlive_the_release(helm: Helm) -> None:
     claims = {
         one["metadata"]["name"]: one["metadata"].get("annotations")
         for one in helm.template().of_kind("PersistentVolumeClaim")
     }
-    assert claims == {
-        "sentops-artifacts": {"helm.sh/resource-policy": "keep"},
-        "sentops-cache": None,
-    }
+    assert claims == {"sentops-artifacts": {"helm.sh/resource-policy": "keep"}}
 
 
 def test_sizes_classes_and_modes_are_values(helm: Helm) -> None:
     values: dict[str, Any] = {
         "artifacts": {
             "pvc": {"size": "1Ti", "storageClass": "nfs", "accessModes": ["ReadWriteMany"]}
-        },
-        "cache": {"size": "9Gi", "storageClass": "fast"},
+        }
     }
     rendered = helm.template(values)
     assert rendered.one("PersistentVolumeClaim", "sentops-artifacts")["spec"] == {
         "accessModes": ["ReadWriteMany"],
         "storageClassName": "nfs",
         "resources": {"requests": {"storage": "1Ti"}},
-    }
-    assert rendered.one("PersistentVolumeClaim", "sentops-cache")["spec"] == {
-        "accessModes": ["ReadWriteOnce"],
-        "storageClassName": "fast",
-        "resources": {"requests": {"storage": "9Gi"}},
     }
 
 
@@ -143,28 +134,36 @@ def test_a_trial_can_do_without_volumes_for_spools(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "claim"),
+    ("values", "claim", "beside"),
     [
-        ({}, "sentops-cache"),
-        ({"cache": {"existingClaim": "bases"}}, "bases"),
-        ({"cache": {"enabled": False}}, None),
-        ({"operator": {"watchAllNamespaces": True}}, None),
+        ({}, None, "true"),
+        ({"cache": {"existingClaim": "bases"}}, "bases", "true"),
+        ({"cache": {"enabled": False}}, None, "false"),
     ],
 )
 def test_runs_keep_base_models_where_values_say(
-    helm: Helm, values: dict[str, Any], claim: str | None
+    helm: Helm, values: dict[str, Any], claim: str | None, beside: str
 ) -> None:
-    rendered = helm.template(values)
-    operator = environment(pod(rendered, "operator").container("operator"))
+    operator = environment(pod(helm.template(values), "operator").container("operator"))
     assert operator.get("SENTOPS_OPERATOR_CACHE_CLAIM") == claim
-    ours = claim == "sentops-cache"
-    assert ("sentops-cache" in rendered.names("PersistentVolumeClaim")) is ours
+    assert operator["SENTOPS_OPERATOR_CACHE_BESIDE_OUTPUT"] == beside
+
+
+def test_every_claim_of_the_release_is_mounted_by_one_of_its_pods(helm: Helm) -> None:
+    """`helm install --wait` waits for claims, and many a storage class binds one when a pod asks for it."""
+    rendered = helm.template()
+    mounted = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for program in ("backoffice", "trainer")
+        for volume in pod(rendered, program).spec["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    assert rendered.names("PersistentVolumeClaim") <= mounted
 
 
 def test_every_watched_namespace_has_what_runs_there_need(helm: Helm) -> None:
     rendered = helm.template(CASES["several namespaces"])
     for namespace in ("platform", "team-a", "team-b"):
-        rendered.one("PersistentVolumeClaim", "sentops-cache", namespace)
         for name in ("sentops-run", "sentops-model"):
             rendered.one("ServiceAccount", name, namespace)
             rendered.one("NetworkPolicy", name, namespace)

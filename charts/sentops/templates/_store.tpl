@@ -60,11 +60,3 @@ envFrom:
       name: {{ . }}
 {{- end }}
 {{- end }}
-
-{{- define "sentops.cacheClaim" -}}
-{{- if .Values.cache.existingClaim }}
-{{- .Values.cache.existingClaim }}
-{{- else if and .Values.cache.enabled (not .Values.operator.watchAllNamespaces) }}
-{{- printf "%s-cache" (include "sentops.fullname" .) }}
-{{- end }}
-{{- end }}

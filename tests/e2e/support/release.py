@@ -92,8 +92,6 @@ def values_for(settings: Settings) -> dict[str, Any]:
         },
         "postgresql": {"resources": small, "storage": {"size": "1Gi", **storage}},
         "artifacts": {"pvc": {"size": "2Gi", **storage}},
-        # Where volumes wait for their first pod (kind, k3s), nothing but a run would bind the cache's, and `--wait` waits.
-        "cache": {"enabled": False},
     }
     if settings.postgres_image:
         values["postgresql"]["image"] = settings.postgres_image

@@ -13,6 +13,7 @@
   "TRAINER_IMAGE" (include "sentops.image" (dict "root" . "program" "trainer"))
   "MODEL_IMAGE" (include "sentops.image" (dict "root" . "program" "model"))
   "IMAGE_PULL_POLICY" .Values.image.pullPolicy
+  "CACHE_BESIDE_OUTPUT" .Values.cache.enabled
   "STATUS_URL" (include "sentops.url" (dict "root" . "program" "operator"))
   "RUN_SERVICE_ACCOUNT" (include "sentops.runServiceAccount" .)
   "MODEL_SERVICE_ACCOUNT" (include "sentops.modelServiceAccount" .)
@@ -27,7 +28,7 @@
 {{- end }}
 {{- with .Values.image.pullSecrets }}{{ $_ := set $settings "IMAGE_PULL_SECRETS" (join "," .) }}{{ end }}
 {{- with include "sentops.storageSecret" . }}{{ $_ := set $settings "STORAGE_SECRET" . }}{{ end }}
-{{- with include "sentops.cacheClaim" . }}{{ $_ := set $settings "CACHE_CLAIM" . }}{{ end }}
+{{- with .Values.cache.existingClaim }}{{ $_ := set $settings "CACHE_CLAIM" . }}{{ end }}
 {{- with .Values.runs.work.size }}{{ $_ := set $settings "WORK_STORAGE_SIZE" . }}{{ end }}
 {{- with .Values.runs.work.accessMode }}{{ $_ := set $settings "WORK_ACCESS_MODE" . }}{{ end }}
 {{- with .Values.runs.work.storageClass }}{{ $_ := set $settings "WORK_STORAGE_CLASS" . }}{{ end }}
