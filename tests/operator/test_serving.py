@@ -411,8 +411,14 @@ async def canary(cluster: Cluster, **rollout: object) -> None:
 
 
 def judged(cluster: Cluster, verdict: str, *, step: int = 1, reason: str = "Because.") -> None:
-    found = json.dumps({"stepIndex": step, "verdict": verdict, "reason": reason, "metrics": []})
-    cluster.annotate(MODEL_VERSION, "sentiment-v2", analysis=found)
+    found = {
+        "stepIndex": step,
+        "stepStartedAt": cluster.version_status(2)["stepStartedAt"],
+        "verdict": verdict,
+        "reason": reason,
+        "metrics": [],
+    }
+    cluster.annotate(MODEL_VERSION, "sentiment-v2", analysis=json.dumps(found))
 
 
 async def test_a_canary_goes_on_when_the_analysis_passes_and_is_live_at_the_end(
@@ -467,6 +473,14 @@ async def test_a_canary_without_enough_evidence_is_held(
     "annotation",
     [
         json.dumps({"stepIndex": 0, "verdict": "Fail", "reason": "of an earlier step"}),
+        json.dumps(
+            {
+                "stepIndex": 1,
+                "stepStartedAt": "2020-01-01T00:00:00Z",
+                "verdict": "Fail",
+                "reason": "of an earlier try",
+            }
+        ),
         json.dumps({"verdict": "Fail", "reason": "of no step"}),
         "{",
         "[]",

@@ -154,6 +154,7 @@ class PretendOperator:
 def _analysis(version: ModelVersion) -> AnalysisResult | None:
     raw = version.metadata.annotations.get("sentops.dev/analysis")
     document: dict[str, Any] = json.loads(raw) if raw else {}
+    document.pop("stepStartedAt", None)
     if document.pop("stepIndex", None) != version.status.current_step_index:
         return None
     return AnalysisResult.model_validate(document)

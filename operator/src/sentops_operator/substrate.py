@@ -368,15 +368,23 @@ def _to_champion_ref(champion: ModelVersion | None) -> ChampionRef | None:
 
 
 def _analysis(version: ModelVersion) -> AnalysisResult | None:
-    """The control plane's evidence from feedback, if it is about the step the canary is in."""
+    """The control plane's evidence from feedback, if it is about the step the canary is in, on this try of it."""
     raw = version.metadata.annotations.get(ANALYSIS_ANNOTATION)
     if raw is None:
         return None
     try:
         document = json.loads(raw)
-        step = document.pop("stepIndex", None)
+        about = {
+            "stepIndex": document.pop("stepIndex"),
+            "stepStartedAt": document.pop("stepStartedAt"),
+        }
         analysis = AnalysisResult.model_validate(document)
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, LookupError):
         log.warning("analysis_unreadable", model_version=version.metadata.name)
         return None
-    return analysis if step == version.status.current_step_index else None
+    status = version.status
+    now = {
+        "stepIndex": status.current_step_index,
+        "stepStartedAt": status.to_document().get("stepStartedAt"),
+    }
+    return analysis if about == now else None

@@ -472,6 +472,7 @@ async def test_votes_on_a_canary_become_evidence_at_its_analysis_step_alone(
     await eventually(evidence)
     assert evidence() == {
         "stepIndex": 2,
+        "stepStartedAt": since.isoformat().replace("+00:00", "Z"),
         "verdict": "Inconclusive",
         "reason": "0 votes on the candidate and 0 on the champion; 20 each are wanted.",
         "metrics": [],

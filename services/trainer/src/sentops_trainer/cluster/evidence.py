@@ -60,7 +60,9 @@ async def _evidence(
         champion=pair(champion.metadata.name),
         min_samples=version.spec.rollout.min_samples,
     )
-    return {"stepIndex": step, **result.to_document()}
+    # The step alone would not do: a later try comes to the same one.
+    started = version.status.to_document()["stepStartedAt"]
+    return {"stepIndex": step, "stepStartedAt": started, **result.to_document()}
 
 
 def _parsed(text: str | None) -> object:
