@@ -323,6 +323,11 @@ def test_versions_are_listed_one_per_line(platform: Platform) -> None:
             {"reason": "a demo", "force": True, "clear_quarantine": False},
         ),
         (("approve", "sentiment-1"), "approve", {"reason": ""}),
+        (
+            ("archive", "sentiment-1", "--reason", "not needed"),
+            "archive",
+            {"reason": "not needed"},
+        ),
         (("rollback", "--yes"), "rollback", {"reason": ""}),
     ],
 )
@@ -470,3 +475,17 @@ def test_a_shell_gets_its_completion_script(
     monkeypatch.setattr(shellingham, "detect_shell", lambda: ("bash", "/bin/bash"))
     script = sentops(platform, "--show-completion").stdout
     assert "complete -o default -F _sentops_completion sentops" in script
+
+
+@pytest.mark.parametrize("command", ["archive", "approve", "rollback"])
+def test_commands_on_versions_are_completed(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    asked = {
+        "_SENTOPS_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"sentops {command[:3]}",
+        "COMP_CWORD": "1",
+    }
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    assert command in sentops(platform).stdout.splitlines()

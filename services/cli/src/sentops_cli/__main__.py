@@ -34,6 +34,7 @@ def build_app() -> typer.Typer:
             versions.versions,
             versions.promote,
             versions.approve,
+            versions.archive,
             versions.rollback,
         ),
     }.items():

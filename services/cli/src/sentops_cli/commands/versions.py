@@ -1,4 +1,4 @@
-"""`sentops versions`, `promote`, `approve` and `rollback`."""
+"""`sentops versions`, `promote`, `approve`, `archive` and `rollback`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -68,6 +68,14 @@ def approve(
     """Give your word for a version that waits for it."""
     act(home, version, "approve", {"reason": reason})
     say(f"{version} is approved; see: sentops versions {version}")
+
+
+def archive(
+    version: VersionArgument, *, reason: ReasonOption = "", home: HomeOption = DEFAULT_HOME
+) -> None:
+    """Take a version that does not serve out of the running: a canary is taken back."""
+    act(home, version, "archive", {"reason": reason})
+    say(f"{version} is being archived; see: sentops versions {version}")
 
 
 def rollback(
