@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
+from sentops_core.domain.resources import Variant
 from sentops_core.store.pool import Pool
+from sentops_core.store.routing import RoutingTable
 from sentops_trainer.settings import LocalSettings
 from tests.services.trainer.conftest import Trainer, a_service
 from tests.support.builders import a_digest
@@ -127,6 +129,27 @@ async def test_nothing_but_routing_is_open(trainer: Trainer) -> None:
     assert routing.json() == {"revision": 0, "variants": []}
     again = await trainer.client.get("/routing", headers={"if-none-match": routing.headers["etag"]})
     assert again.status_code == 304
+
+
+async def test_the_same_revision_with_other_content_is_sent_again(trainer: Trainer) -> None:
+    """A database put back from a backup counts its revisions anew."""
+    digests = {"v1": a_digest("1"), "v2": a_digest("2")}
+    etags = set()
+    for name, digest in digests.items():
+        variant = Variant(
+            name="champion", url="http://model", model_version=name, digest=digest, weight=100
+        )
+        async with trainer.pool.acquire() as connection, connection.transaction():
+            await connection.execute("DELETE FROM routing")
+            await RoutingTable(connection).save(
+                "sentiment", [variant], champion=None, previous_champion=None
+            )
+        answer = await trainer.client.get(
+            "/routing", headers={"if-none-match": min(etags, default="")}
+        )
+        assert (answer.status_code, answer.json()["revision"]) == (200, 1)
+        assert answer.json()["variants"][0]["modelVersion"] == name
+        etags.add(answer.headers["etag"])
 
 
 async def test_no_get_changes_anything(trainer: Trainer) -> None:
