@@ -5,18 +5,10 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from sentops_core.domain.derived import name_of_version, registered_spec
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.plan import RegisterVersion
-from sentops_core.domain.resources import (
-    ArtifactRef,
-    Metadata,
-    ModelVersion,
-    ModelVersionSpec,
-    NameRef,
-    TrainingJob,
-    TrainingJobStatus,
-)
-from sentops_core.domain.run import ChampionRef, RunSpec
+from sentops_core.domain.resources import Metadata, ModelVersion, TrainingJob, TrainingJobStatus
 from sentops_core.kube.api import Manifest
 from sentops_operator.manifests import metadata as names
 
@@ -60,29 +52,11 @@ def to_model_version(found: Manifest) -> ModelVersion | None:
         return None
 
 
-def to_run_spec(job: TrainingJob, attempt: int, champion: ChampionRef | None) -> RunSpec:
-    spec = job.spec
-    return RunSpec(
-        training_job=job.metadata.name,
-        attempt=attempt,
-        model_name=spec.model_name,
-        base_model_uri=spec.base_model.storage_uri,
-        dataset_uri=spec.dataset.storage_uri,
-        dataset_hash=spec.dataset.content_hash,
-        labels=spec.dataset.labels,
-        method=spec.trainer.method,
-        hyperparameters=spec.trainer.hyperparameters,
-        must_pass=spec.gate.must_pass,
-        champion=champion,
-        output_uri=spec.output.storage_uri,
-    )
-
-
 def registered_version(job: TrainingJob, action: RegisterVersion, number: int) -> Manifest:
     """The ModelVersion of a job's artefact. The job does not own it: it outlives the job."""
     version = ModelVersion(
         metadata=Metadata(
-            name=f"{job.spec.model_name}-v{number}",
+            name=name_of_version(job.spec.model_name, number),
             namespace=names.namespace_of(job.metadata),
             labels={
                 names.MODEL_LABEL: job.spec.model_name,
@@ -90,17 +64,7 @@ def registered_version(job: TrainingJob, action: RegisterVersion, number: int) -
                 TRAINING_JOB_UID_LABEL: job.metadata.uid or "",
             },
         ),
-        spec=ModelVersionSpec(
-            model_name=job.spec.model_name,
-            version=number,
-            artifact=ArtifactRef.model_validate(action.artifact.model_dump()),
-            training_job_ref=NameRef(name=job.metadata.name),
-            dataset_hash=job.spec.dataset.content_hash,
-            labels=job.spec.dataset.labels,
-            gate_result=action.gate_result,
-            desired_state=action.desired_state,
-            rollout=job.spec.promotion.rollout,
-        ),
+        spec=registered_spec(job, action, number),
     )
     metadata = {
         "name": version.metadata.name,

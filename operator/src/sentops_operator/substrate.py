@@ -8,6 +8,7 @@ from typing import TypeVar, assert_never
 import structlog
 
 from sentops_core.domain.conditions import ConditionStatus, is_true, set_condition
+from sentops_core.domain.derived import to_champion_ref, to_run_spec
 from sentops_core.domain.errors import Conflict
 from sentops_core.domain.plan import (
     CleanUp,
@@ -29,7 +30,6 @@ from sentops_core.domain.resources import (
     TrainingJobPhase,
     TrainingJobStatus,
 )
-from sentops_core.domain.run import ChampionRef
 from sentops_core.domain.serving import (
     DropCandidate,
     LoadCandidate,
@@ -47,7 +47,6 @@ from sentops_operator.documents import (
     is_made_from,
     registered_version,
     to_model_version,
-    to_run_spec,
     to_training_status,
 )
 from sentops_operator.events import EventRecorder
@@ -97,7 +96,7 @@ class KubernetesSubstrate:
         version = next(made, None)
         return TrainingObservation(
             run=await self._runs.observe(job, self._progress_of(job)),
-            champion=_to_champion_ref(self._champion(namespace, model_name)),
+            champion=to_champion_ref(self._champion(namespace, model_name)),
             version_name=version.metadata.name if version else None,
             cancel_requested=CANCEL_ANNOTATION in job.metadata.annotations,
             spec_error=spec_error(job.spec),
@@ -354,17 +353,6 @@ def is_on_its_way(version: ModelVersion) -> bool:
 
 def _served_before(version: ModelVersion) -> bool:
     return is_true(version.status.conditions, "Promoted")
-
-
-def _to_champion_ref(champion: ModelVersion | None) -> ChampionRef | None:
-    """Whom to compare with; one that cannot be loaded must not stand in its successor's way."""
-    if champion is None or champion.status.phase is ModelVersionPhase.QUARANTINED:
-        return None
-    return ChampionRef(
-        model_version=champion.metadata.name,
-        storage_uri=champion.spec.artifact.storage_uri,
-        digest=champion.spec.artifact.digest,
-    )
 
 
 def _analysis(version: ModelVersion) -> AnalysisResult | None:

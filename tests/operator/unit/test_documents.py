@@ -11,13 +11,10 @@ from sentops_operator.documents import (
     is_made_from,
     registered_version,
     to_model_version,
-    to_run_spec,
     to_training_job,
 )
 from tests.operator.actors import a_manifest, a_version_manifest
-from tests.support.builders import a_champion, a_digest
-
-MUST_PASS = [{"text": "Wonderful.", "label": "positive"}]
+from tests.support.builders import a_digest
 
 
 def with_uid(name: str = "first", uid: str = "u1", **spec: object) -> dict[str, object]:
@@ -64,14 +61,6 @@ def test_a_version_that_cannot_be_read_is_none() -> None:
     assert to_model_version(manifest) is not None
     manifest["spec"]["artifact"]["digest"] = "md5:1"
     assert to_model_version(manifest) is None
-
-
-def test_a_run_is_told_everything_of_its_job_that_matters() -> None:
-    job = to_training_job(with_uid(gate={"mustPass": MUST_PASS}))
-    spec = to_run_spec(job, 3, a_champion())
-    assert (spec.training_job, spec.attempt, spec.champion) == ("first", 3, a_champion())
-    assert (spec.dataset_uri, spec.output_uri) == ("pvc://data/v1", "pvc://data/artifacts")
-    assert [one.label for one in spec.must_pass] == ["positive"]
 
 
 def a_registration() -> RegisterVersion:

@@ -6,6 +6,12 @@ from typing import assert_never
 import structlog
 
 from sentops_core.domain.analysis import compare_votes
+from sentops_core.domain.derived import (
+    name_of_version,
+    registered_spec,
+    to_champion_ref,
+    to_run_spec,
+)
 from sentops_core.domain.errors import ArtifactError, InvalidInput
 from sentops_core.domain.plan import (
     CleanUp,
@@ -17,17 +23,12 @@ from sentops_core.domain.plan import (
 )
 from sentops_core.domain.resources import (
     AnalysisResult,
-    ArtifactRef,
     Metadata,
     ModelVersion,
-    ModelVersionPhase,
-    ModelVersionSpec,
     ModelVersionStatus,
-    NameRef,
     TrainingJob,
     TrainingJobStatus,
 )
-from sentops_core.domain.run import ChampionRef, RunSpec
 from sentops_core.domain.serving import (
     DropCandidate,
     LoadCandidate,
@@ -86,7 +87,7 @@ class LocalSubstrate:
             cancel_requested = (await resources.job_row(name)).cancel_requested
         return TrainingObservation(
             run=run,
-            champion=_to_champion_ref(champion),
+            champion=to_champion_ref(champion),
             version_name=version_name,
             capacity=not (self._processes.active_jobs() - {name}),
             cancel_requested=cancel_requested,
@@ -97,7 +98,7 @@ class LocalSubstrate:
         name = job.metadata.name
         match action:
             case StartRun(attempt=attempt, champion=champion):
-                await self._processes.start(_to_run_spec(job, attempt, champion))
+                await self._processes.start(to_run_spec(job, attempt, champion))
             case StopRun(attempt=attempt):
                 self._processes.stop(name, attempt)
             case RegisterVersion():
@@ -121,19 +122,10 @@ class LocalSubstrate:
             number = await resources.next_version(job.spec.model_name)
             version = ModelVersion(
                 metadata=Metadata(
-                    name=f"{job.spec.model_name}-v{number}", creation_timestamp=datetime.now(UTC)
+                    name=name_of_version(job.spec.model_name, number),
+                    creation_timestamp=datetime.now(UTC),
                 ),
-                spec=ModelVersionSpec(
-                    model_name=job.spec.model_name,
-                    version=number,
-                    artifact=ArtifactRef.model_validate(action.artifact.model_dump()),
-                    training_job_ref=NameRef(name=job.metadata.name),
-                    dataset_hash=job.spec.dataset.content_hash,
-                    labels=job.spec.dataset.labels,
-                    gate_result=action.gate_result,
-                    desired_state=action.desired_state,
-                    rollout=job.spec.promotion.rollout,
-                ),
+                spec=registered_spec(job, action, number),
             )
             await resources.create_version(version, actor=SYSTEM)
 
@@ -273,35 +265,6 @@ class LocalSubstrate:
             row = await Resources(connection).version_row(name)
         self._seen[name] = row.updated_at
         return row.version
-
-
-def _to_champion_ref(champion: ModelVersion | None) -> ChampionRef | None:
-    """Whom to compare with; one that cannot be loaded must not stand in its successor's way."""
-    if champion is None or champion.status.phase is ModelVersionPhase.QUARANTINED:
-        return None
-    return ChampionRef(
-        model_version=champion.metadata.name,
-        storage_uri=champion.spec.artifact.storage_uri,
-        digest=champion.spec.artifact.digest,
-    )
-
-
-def _to_run_spec(job: TrainingJob, attempt: int, champion: ChampionRef | None) -> RunSpec:
-    spec = job.spec
-    return RunSpec(
-        training_job=job.metadata.name,
-        attempt=attempt,
-        model_name=spec.model_name,
-        base_model_uri=spec.base_model.storage_uri,
-        dataset_uri=spec.dataset.storage_uri,
-        dataset_hash=spec.dataset.content_hash,
-        labels=spec.dataset.labels,
-        method=spec.trainer.method,
-        hyperparameters=spec.trainer.hyperparameters,
-        must_pass=spec.gate.must_pass,
-        champion=champion,
-        output_uri=spec.output.storage_uri,
-    )
 
 
 def _spec_error(job: TrainingJob, model_name: str) -> str | None:
