@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sentops_core.domain.resources import ArtifactRef, DesiredState, ModelVersion, Rollout
 from sentops_core.kube.kinds import MODEL_VERSION, TRAINING_JOB
 from sentops_core.store.audit import Audit, AuditRow
+from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.pool import Pool
 from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
@@ -62,6 +63,9 @@ class Platform(ABC):
 
     @abstractmethod
     async def store(self, version: ModelVersion) -> None: ...
+
+    @abstractmethod
+    async def archive_past_the_api(self, name: str) -> None: ...
 
     @abstractmethod
     def artifact(self, number: int) -> ArtifactRef: ...
@@ -189,6 +193,10 @@ class OneMachine(Platform):
         async with self.pool.acquire() as connection, connection.transaction():
             await Resources(connection).create_version(version, actor="test")
 
+    async def archive_past_the_api(self, name: str) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await ModelVersions(connection).set_desired_state(name, DesiredState.ARCHIVED)
+
     def damage(self, number: int) -> None:
         assert self.folder is not None
         model = self.folder / f"artifact-{number}" / "model.onnx"
@@ -231,6 +239,10 @@ class InCluster(Platform):
         self.kube.put(
             MODEL_VERSION, {"metadata": metadata, "spec": document["spec"]}, namespace=NAMESPACE
         )
+
+    async def archive_past_the_api(self, name: str) -> None:
+        patch = {"spec": {"desiredState": "Archived"}}
+        self.kube.patch(MODEL_VERSION, name, patch, namespace=NAMESPACE)
 
     def damage(self, number: int) -> None:
         self.operator.bad_digests.add(self.artifact(number).digest)

@@ -195,6 +195,25 @@ async def test_who_was_replaced_can_be_promoted_again_and_again(platform: Platfo
     assert await platform.deeds("sentiment-v1", "ada") == ["model_version.promotion_requested"] * 2
 
 
+async def test_a_champion_that_serves_for_want_of_another_is_wanted_again(
+    platform: Platform,
+) -> None:
+    await platform.register(1)
+    live = await platform.reaches("sentiment-v1", "Live")
+    await platform.archive_past_the_api("sentiment-v1")
+    again = await platform.act("sentiment-v1", "promote")
+    assert (again.status_code, again.json()["spec"]["desiredState"]) == (202, "Champion")
+    assert (await platform.act("sentiment-v1", "promote")).status_code == 409
+
+    async def taken_note_of() -> bool:
+        version = await platform.version("sentiment-v1")
+        return version.status.observed_generation == version.metadata.generation
+
+    await eventually(taken_note_of)
+    still = await platform.version("sentiment-v1")
+    assert still.status.phase_started_at == live.status.phase_started_at, "it served all the while"
+
+
 async def test_a_gate_that_said_no_is_overruled_only_with_force_and_a_reason(
     platform: Platform,
 ) -> None:

@@ -15,6 +15,8 @@ def require_promotable(
     if (force or clear_quarantine) and not reason:
         raise InvalidInput("Going against the gate or a quarantine needs a reason; send 'reason'.")
     if phase is ModelVersionPhase.LIVE:
+        if version.spec.desired_state is DesiredState.ARCHIVED:
+            return  # it serves for want of another one; its gate is behind it
         raise Conflict(f"{name} serves already.")
     if phase is ModelVersionPhase.QUARANTINED and not clear_quarantine:
         raise Conflict(

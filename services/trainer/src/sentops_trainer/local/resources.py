@@ -11,6 +11,7 @@ from sentops_core.domain.resources import (
     DatasetRef,
     DesiredState,
     ModelVersion,
+    ModelVersionPhase,
     ModelVersionStatus,
     TrainerStatus,
     TrainingJob,
@@ -221,6 +222,8 @@ class Resources:
 
     async def _bring_up(self, version: ModelVersion, message: str) -> None:
         """From the start, unless it is on its way: then what remains of its canary is left out."""
+        if version.status.phase is ModelVersionPhase.LIVE:
+            return  # up already: what was asked of it is taken back
         if not in_flight(version):
             await self._recall(version, message)
         elif past_verification(version):
