@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from fastapi import Depends, FastAPI, Request
 from prometheus_client import CollectorRegistry
 
+from sentops_core.domain.errors import PlatformError
 from sentops_core.http import BearerTokens, create_app
 from sentops_core.http.app import new_registry
+from sentops_core.http.health import Degraded
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import Pool, open_pool
-from sentops_trainer.control_plane import Loop, Substrate
+from sentops_trainer.control_plane import Loop, OpenControlPlane, Substrate
 from sentops_trainer.local.startup import open_one_machine
 from sentops_trainer.routes import (
     backoffice,
@@ -78,11 +80,21 @@ async def _running(loop: Loop) -> AsyncIterator[None]:
             await task
 
 
-async def _readiness(request: Request) -> str | None:
+async def _readiness(request: Request) -> str | Degraded | None:
     loop: Loop = request.state.loop
     why = f": {loop.trouble}" if loop.trouble else "."
     if loop.last_round_at is None:
         return f"The loop has not finished its first round{why}"
-    if datetime.now(UTC) - loop.last_round_at > loop.patience:
-        return f"The loop has not finished a round since {loop.last_round_at:%H:%M:%S} UTC{why}"
-    return None
+    if datetime.now(UTC) - loop.last_round_at <= loop.patience:
+        return None
+    late = f"The loop has not finished a round since {loop.last_round_at:%H:%M:%S} UTC{why}"
+    if loop.needed_to_serve:
+        return late
+    # Taken out of its Service, it could not even say who serves, which it still knows.
+    open_control_plane: OpenControlPlane = request.state.control_plane
+    try:
+        async with open_control_plane() as control_plane:
+            await control_plane.routing()
+    except PlatformError as error:
+        return f"{late} {error}"
+    return Degraded(late)

@@ -51,9 +51,13 @@ OpenControlPlane: TypeAlias = Callable[[], AbstractAsyncContextManager[ControlPl
 
 
 class Loop(Protocol):
-    """The work behind the API; `patience` is how long a round may take before it counts as stuck."""
+    """The work behind the API; `patience` is how long a round may take before it counts as stuck.
+
+    `needed_to_serve`: while it is stuck, what the API answers cannot be relied on.
+    """
 
     patience: timedelta
+    needed_to_serve: bool
     last_round_at: datetime | None
     trouble: str
 

@@ -34,6 +34,7 @@ class ConvergeLoop:
         self._pause_seconds = pause_seconds
         self._wanted = asyncio.Event()
         self.patience = _PATIENCE
+        self.needed_to_serve = True
         self.last_round_at: datetime | None = None
         self.trouble = ""  # why the last round failed
 

@@ -28,6 +28,7 @@ class ConvergeMetrics:
 @dataclass(frozen=True)
 class MirrorMetrics:
     rounds: Counter
+    last_round: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "MirrorMetrics":
@@ -37,5 +38,10 @@ class MirrorMetrics:
                 "Times the custom resources were written into the tables.",
                 ("outcome",),
                 registry=registry,
-            )
+            ),
+            last_round=Gauge(
+                "sentops_mirror_last_round_timestamp_seconds",
+                "When the custom resources were last looked at without trouble.",
+                registry=registry,
+            ),
         )

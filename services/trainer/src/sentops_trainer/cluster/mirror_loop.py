@@ -42,6 +42,9 @@ class MirrorLoop:
         self._known: dict[str, str] = {}
         self._parsed: dict[str, tuple[str, ModelVersion | None]] = {}
         self.patience = _PATIENCE
+        self.needed_to_serve = (
+            False  # the operator works without us, and who serves is in the table
+        )
         self.last_round_at: datetime | None = None
         self.trouble = ""
 
@@ -109,6 +112,7 @@ class MirrorLoop:
 
     def _done(self) -> None:
         self.last_round_at, self.trouble = datetime.now(UTC), ""
+        self._metrics.last_round.set_to_current_time()
 
     def _failed(self, code: str, why: str) -> str:
         # A database that comes back may have forgotten something: compare everything again.
