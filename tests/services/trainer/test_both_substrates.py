@@ -184,6 +184,24 @@ async def test_going_back_returns_to_who_served_before_once(platform: Platform) 
     }
 
 
+async def test_a_return_that_nobody_asked_the_api_for_has_one_line_as_well(
+    platform: Platform,
+) -> None:
+    await two_versions(platform)
+    await platform.archive_past_the_api("sentiment-v2")
+    await platform.routes(sentiment_v1=100)
+    await platform.reaches("sentiment-v2", "RolledBack")
+
+    async def lines() -> list[AuditRow]:
+        every = await platform.audit("sentiment-v2")
+        return [one for one in every if one.action.startswith("model_version.rolled")]
+
+    [line] = await eventually(lines)
+    assert line.action == "model_version.rolled_back"
+    assert (line.evidence["to"], line.evidence["reason"]) == ("sentiment-v1", "RolledBack")
+    assert "Taken out of service" in line.evidence["why"]
+
+
 async def test_who_was_replaced_can_be_promoted_again_and_again(platform: Platform) -> None:
     await two_versions(platform)
     for winner, loser in [(1, 2), (2, 1), (1, 2), (2, 1)]:

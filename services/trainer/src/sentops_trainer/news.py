@@ -2,8 +2,16 @@
 
 from collections.abc import Sequence
 
+from pydantic.alias_generators import to_snake
+
 from sentops_core.domain.conditions import Condition, find_condition
-from sentops_core.domain.resources import ModelVersionStatus, TrainerStatus, TrainingJobStatus
+from sentops_core.domain.reasons import Reason
+from sentops_core.domain.resources import (
+    ModelVersionPhase,
+    ModelVersionStatus,
+    TrainerStatus,
+    TrainingJobStatus,
+)
 
 
 def moved(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condition]:
@@ -26,6 +34,17 @@ def finished_evidence(status: TrainingJobStatus) -> dict[str, object]:
         "phase": status.phase.value,
         "gateResult": status.gate_result.to_document() if status.gate_result else None,
     }
+
+
+def phase_action(phase: ModelVersionPhase) -> str:
+    """What the audit log calls a change of phase: model_version.rolled_back, model_version.live, ..."""
+    return f"model_version.{to_snake(phase.value)}"
+
+
+def return_evidence(to: str | None, why: str, reason: Reason) -> dict[str, object]:
+    """Of a champion's model_version.rolled_back; `to` is who serves instead, where that is known."""
+    known: dict[str, object] = {"to": to} if to is not None else {}
+    return known | {"why": why, "reason": reason.value}
 
 
 def phase_evidence(before: ModelVersionStatus, after: ModelVersionStatus) -> dict[str, object]:

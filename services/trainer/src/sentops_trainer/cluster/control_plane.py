@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentops_core.domain.errors import Conflict, NotFound
+from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     Approval,
     DatasetRef,
@@ -24,6 +25,7 @@ from sentops_trainer.chosen_dataset import chosen_dataset
 from sentops_trainer.cluster.custom_resources import CustomResources
 from sentops_trainer.cluster.names import CANCEL, REQUESTED_BY
 from sentops_trainer.cluster.serving import who_serves
+from sentops_trainer.news import return_evidence
 from sentops_trainer.wishes import (
     nothing_to_return_to,
     past_verification,
@@ -167,7 +169,7 @@ class ClusterControlPlane:
         if target is None:
             raise nothing_to_return_to(name)
         why = f"Rolled back by {actor}{': ' + reason if reason else ''}."
-        evidence = {"to": target.metadata.name, "why": why, "reason": "RolledBack"}
+        evidence = return_evidence(target.metadata.name, why, Reason.ROLLED_BACK)
         spec = {"desiredState": DesiredState.ARCHIVED.value}
         await self._change_version(version, spec, actor, "rolled_back", evidence)
         return await self._resources.version(target.metadata.name)

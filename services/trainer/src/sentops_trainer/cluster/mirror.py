@@ -17,6 +17,7 @@ from sentops_core.domain.resources import (
     TrainingJobPhase,
     TrainingJobStatus,
 )
+from sentops_core.domain.resources import ModelVersionPhase as Phase
 from sentops_core.kube import Manifest
 from sentops_core.store.audit import Audit
 from sentops_core.store.mirror import Mirror
@@ -26,8 +27,15 @@ from sentops_core.store.routing import RoutingTable
 from sentops_core.store.training_jobs import TrainingJobs
 from sentops_trainer.cluster.custom_resources import parse
 from sentops_trainer.cluster.names import CANCEL, REQUESTED_BY
-from sentops_trainer.cluster.serving import route
-from sentops_trainer.news import finished_evidence, moved, phase_evidence, progress_message
+from sentops_trainer.cluster.serving import returned_to, route
+from sentops_trainer.news import (
+    finished_evidence,
+    moved,
+    phase_action,
+    phase_evidence,
+    progress_message,
+    return_evidence,
+)
 
 log = structlog.get_logger()
 
@@ -48,9 +56,17 @@ class MirrorRound:
         self._jobs = TrainingJobs(connection)
         self._versions = ModelVersions(connection)
         self._audit = Audit(connection)
+        self._there: Sequence[ModelVersion] = ()
         self.mirrored: dict[str, str] = {}  # what is known once the transaction is committed
 
-    async def take(self, jobs: Sequence[Manifest], versions: Sequence[Manifest]) -> None:
+    async def take(
+        self,
+        jobs: Sequence[Manifest],
+        versions: Sequence[Manifest],
+        readable: Sequence[ModelVersion],
+    ) -> None:
+        """`readable`: those of the versions that can be read."""
+        self._there = readable
         now = datetime.now(UTC)
         for manifest in self._news(jobs):
             async with self._storing(manifest):
@@ -176,8 +192,31 @@ class MirrorRound:
             }
             await self._audit.record(made_by, "model_version.registered", name, evidence)
         if status.phase is not before.phase:
-            action = f"model_version.{status.phase.value.lower()}"
-            await self._audit.record(OPERATOR, action, name, phase_evidence(before, status))
+            await self._tell_of_version(version, before)
+
+    async def _tell_of_version(self, version: ModelVersion, before: ModelVersionStatus) -> None:
+        name, status = version.metadata.name, version.status
+        damaged = before.phase is Phase.LIVE and status.phase is Phase.QUARANTINED
+        returned = damaged or status.phase is Phase.ROLLED_BACK
+        if returned:
+            await self._tell_of_return(version, before)
+        if status.phase is not Phase.ROLLED_BACK:
+            evidence = phase_evidence(before, status)
+            await self._audit.record(OPERATOR, phase_action(status.phase), name, evidence)
+
+    async def _tell_of_return(self, version: ModelVersion, before: ModelVersionStatus) -> None:
+        """The line that one machine writes; a person's, asked for through our API, is there already."""
+        name, status = version.metadata.name, version.status
+        action, since = phase_action(Phase.ROLLED_BACK), before.phase_started_at
+        lines = await self._audit.newest(subject=name)
+        if any(line.action == action and (since is None or line.at >= since) for line in lines):
+            return
+        of_model = [one for one in self._there if one.spec.model_name == version.spec.model_name]
+        to, ready = returned_to(name, of_model), find_condition(status.conditions, "Ready")
+        if to is None and status.phase is Phase.QUARANTINED:
+            return  # nothing to return to
+        why, reason = (ready.message, ready.reason) if ready else ("", Reason.ROLLED_BACK)
+        await self._audit.record(OPERATOR, action, name, return_evidence(to, why, reason))
 
 
 def _names(manifests: Sequence[Manifest]) -> list[str]:

@@ -77,7 +77,7 @@ class MirrorLoop:
             manifests = await self._resources.version_manifests()
             versions = self._read(manifests)
             mirror = MirrorRound(connection, namespace, self._known)
-            await mirror.take(jobs, manifests)
+            await mirror.take(jobs, manifests, versions)
             await mirror.take_routing(versions)
             evidence = await missing_evidence(connection, versions)
         self._known = mirror.mirrored

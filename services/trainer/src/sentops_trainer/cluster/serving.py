@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sentops_core.domain.conditions import is_true
 from sentops_core.domain.resources import ModelVersion, Variant
 from sentops_core.domain.resources import ModelVersionPhase as Phase
+from sentops_core.domain.version_states import in_flight
 from sentops_core.store.routing import RoutingRow
 from sentops_trainer.cluster.names import candidate_url, champion_url
 from sentops_trainer.variants import variant_of
@@ -45,6 +47,25 @@ def who_serves(versions: Sequence[ModelVersion]) -> Serving:
         if version.status.phase in _BESIDE and version is not champion
     ]
     return Serving(champion, max(beside, key=_since, default=None))
+
+
+def returned_to(name: str, versions: Sequence[ModelVersion]) -> str | None:
+    """Who was asked to serve instead of this former champion; None while that cannot be told."""
+    asked = [
+        version
+        for version in versions
+        if version.metadata.name != name
+        and (
+            version.status.phase is Phase.LIVE
+            or in_flight(version)
+            or (
+                version.status.phase is Phase.PENDING
+                and is_true(version.status.conditions, "Promoted")
+            )
+        )
+    ]
+    last = max(asked, key=_since, default=None)
+    return last.metadata.name if last is not None else None
 
 
 def route(versions: Sequence[ModelVersion], before: RoutingRow, namespace: str) -> Route:

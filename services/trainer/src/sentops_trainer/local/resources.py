@@ -26,7 +26,14 @@ from sentops_core.store.pool import Connection
 from sentops_core.store.routing import RoutingRow, RoutingTable
 from sentops_core.store.training_jobs import TrainingEvent, TrainingJobRow, TrainingJobs
 from sentops_trainer.chosen_dataset import chosen_dataset
-from sentops_trainer.news import finished_evidence, moved, phase_evidence, progress_message
+from sentops_trainer.news import (
+    finished_evidence,
+    moved,
+    phase_action,
+    phase_evidence,
+    progress_message,
+    return_evidence,
+)
 from sentops_trainer.variants import variant_of
 from sentops_trainer.wishes import (
     nothing_to_return_to,
@@ -156,11 +163,13 @@ class Resources:
     ) -> datetime:
         """Store the status; a change of phase is audited. Gives the new `updated_at`."""
         name = version.metadata.name
+        stored = (await self.version(name)).status.phase
         row = await self._versions.save_status(name, status, seen=seen)
-        if status.phase is not version.status.phase:
-            action = f"model_version.{status.phase.value.lower()}"
+        # A return to the version before was written down by recall_previous, with where it led.
+        told = stored is status.phase is ModelVersionPhase.ROLLED_BACK
+        if status.phase is not version.status.phase and not told:
             evidence = phase_evidence(version.status, status)
-            await self._audit.record(actor, action, name, evidence)
+            await self._audit.record(actor, phase_action(status.phase), name, evidence)
         return row.updated_at
 
     async def promote(
@@ -216,8 +225,9 @@ class Resources:
         status = rolled_back(champion.status, message, reason=reason, now=datetime.now(UTC))
         await self._versions.save_status(name, status)
         await self._recall(target, message)
-        evidence = {"to": target.metadata.name, "why": message, "reason": reason.value}
-        await self._audit.record(actor, "model_version.rolled_back", name, evidence)
+        evidence = return_evidence(target.metadata.name, message, reason)
+        action = phase_action(ModelVersionPhase.ROLLED_BACK)
+        await self._audit.record(actor, action, name, evidence)
         return target.metadata.name
 
     async def _bring_up(self, version: ModelVersion, message: str) -> None:
