@@ -22,6 +22,9 @@ def test_kubectl_knows_the_kinds_by_name_category_and_explanation(
 ) -> None:
     for name in CRDS:
         kubectl.wait(f"crd/{name}", "condition=Established", 10)
+    # kubectl remembers for hours what a cluster offers; this makes it ask again.
+    known = kubectl.run("api-resources", "--api-group", "sentops.dev", "--output", "name").stdout
+    assert set(known.split()) == set(CRDS)
     kubectl.run("get", "sentops")
     kubectl.run("get", "tj,mv")
     explained = kubectl.run("explain", "trainingjob.spec.dataset.contentHash").stdout
