@@ -180,7 +180,7 @@ class KubeServer:
         self, kind: Kind, name: str, patch: Mapping[str, Any], *, namespace: str = "default"
     ) -> Manifest:
         """As a person's `kubectl patch --type=merge`."""
-        return self.objects.merge_patch(kind, namespace, name, patch)
+        return self.objects.merge_patch(kind, namespace, name, patch, manager="kubectl-patch")
 
     def delete(self, kind: Kind, name: str, *, namespace: str = "default") -> None:
         self.objects.delete(kind, namespace, name)
@@ -306,7 +306,8 @@ class KubeServer:
                 )
                 return manifest, 201 if new else 200
             case "application/merge-patch+json":
-                return self.objects.merge_patch(*at, body, target.part), 200
+                manager = request.query.get("fieldManager", "")
+                return self.objects.merge_patch(*at, body, target.part, manager=manager), 200
             case "application/json-patch+json":
                 return self.objects.json_patch(*at, body, target.part), 200
         raise ApiError(

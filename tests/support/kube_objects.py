@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from sentops_core.kube.kinds import KINDS, Kind
+from tests.support.kube_managers import noted
 from tests.support.kube_merging import (
     disputed,
     json_patch,
@@ -159,9 +160,19 @@ class KubeObjects:
         return self._update(kind, namespace, name, lambda _: copy.deepcopy(manifest), part)
 
     def merge_patch(
-        self, kind: Kind, namespace: str, name: str, patch: Json, part: str | None = None
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Json,
+        part: str | None = None,
+        *,
+        manager: str = "",
     ) -> Manifest:
-        return self._update(kind, namespace, name, lambda old: merge_patch(old, patch), part)
+        def change(old: Manifest) -> Manifest:
+            return noted(old, merge_patch(old, patch), manager)
+
+        return self._update(kind, namespace, name, change, part)
 
     def json_patch(
         self, kind: Kind, namespace: str, name: str, patch: Json, part: str | None = None

@@ -26,7 +26,13 @@ from sentops_core.store.pool import Connection
 from sentops_core.store.routing import RoutingTable
 from sentops_core.store.training_jobs import TrainingJobs
 from sentops_trainer.cluster.custom_resources import parse
-from sentops_trainer.cluster.names import CANCEL, REQUESTED_BY
+from sentops_trainer.cluster.names import CANCEL, FIELD_MANAGER, REQUESTED_BY
+from sentops_trainer.cluster.seen_wishes import (
+    SeenWish,
+    manager_of,
+    wishes_of_job,
+    wishes_of_version,
+)
 from sentops_trainer.cluster.serving import returned_to, route
 from sentops_trainer.news import (
     finished_evidence,
@@ -70,10 +76,10 @@ class MirrorRound:
         now = datetime.now(UTC)
         for manifest in self._news(jobs):
             async with self._storing(manifest):
-                await self._take_job(parse(TrainingJob, manifest), _made_by(manifest))
+                await self._take_job(parse(TrainingJob, manifest), manifest)
         for manifest in self._news(versions):
             async with self._storing(manifest):
-                await self._take_version(parse(ModelVersion, manifest), _made_by(manifest))
+                await self._take_version(parse(ModelVersion, manifest), manifest)
         for name in await self._mirror.mark_jobs_gone(self._namespace, _names(jobs), now):
             await self._end_job(name, now)
         for name in await self._mirror.mark_versions_gone(self._namespace, _names(versions), now):
@@ -116,7 +122,8 @@ class MirrorRound:
             name = manifest["metadata"]["name"]
             log.warning("not_mirrored", kind=manifest["kind"], name=name, error=str(error))
 
-    async def _take_job(self, job: TrainingJob, made_by: str) -> None:
+    async def _take_job(self, job: TrainingJob, manifest: Manifest) -> None:
+        made_by = _made_by(manifest)
         name, annotations = job.metadata.name, job.metadata.annotations
         row = await self._jobs.find(name)
         before = TrainingJobStatus()
@@ -126,6 +133,10 @@ class MirrorRound:
         await self._mirror.put_job(job, created_by=actor, cancel_requested=CANCEL in annotations)
         if row is None or row.job.metadata.uid != job.metadata.uid:
             await self._greet_job(job, actor, made_by)
+        else:
+            cancelled = CANCEL in annotations and not row.cancel_requested
+            wishes = wishes_of_job(row.job.spec, job.spec, cancelled=cancelled)
+            await self._tell_of_wishes(name, wishes, manifest)
         await self._tell_of_job(name, before, job.status)
 
     async def _greet_job(self, job: TrainingJob, actor: str, made_by: str) -> None:
@@ -174,7 +185,8 @@ class MirrorRound:
             await self._jobs.add_event(name, Reason.CANCELLED, message)
         await self._audit.record(SOMEBODY, "training_job.deleted", name)
 
-    async def _take_version(self, version: ModelVersion, made_by: str) -> None:
+    async def _take_version(self, version: ModelVersion, manifest: Manifest) -> None:
+        made_by = _made_by(manifest)
         name, status = version.metadata.name, version.status
         row = await self._versions.find(name)
         before = ModelVersionStatus()
@@ -191,8 +203,20 @@ class MirrorRound:
                 "gateResult": gate.to_document() if gate else None,
             }
             await self._audit.record(made_by, "model_version.registered", name, evidence)
+        else:
+            wishes = wishes_of_version(row.version.spec, version.spec)
+            await self._tell_of_wishes(name, wishes, manifest)
         if status.phase is not before.phase:
             await self._tell_of_version(version, before)
+
+    async def _tell_of_wishes(
+        self, name: str, wishes: Sequence[SeenWish], manifest: Manifest
+    ) -> None:
+        """Our API writes the lines of its own."""
+        for wish in wishes:
+            actor = manager_of(manifest, wish.path)
+            if actor != FIELD_MANAGER:
+                await self._audit.record(actor or SOMEBODY, wish.action, name, wish.evidence)
 
     async def _tell_of_version(self, version: ModelVersion, before: ModelVersionStatus) -> None:
         name, status = version.metadata.name, version.status

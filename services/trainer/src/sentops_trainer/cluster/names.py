@@ -1,5 +1,7 @@
 """Labels, annotations and addresses that the operator gives or reads (see operator's manifests/metadata.py)."""
 
+FIELD_MANAGER = "sentops-trainer"  # how the API server notes what we write
+
 REQUESTED_BY = "sentops.dev/requested-by"
 CANCEL = "sentops.dev/cancel"
 ANALYSIS = "sentops.dev/analysis"

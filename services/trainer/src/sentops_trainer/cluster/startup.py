@@ -10,11 +10,10 @@ from sentops_core.store.pool import Pool
 from sentops_trainer.cluster.control_plane import ClusterControlPlane
 from sentops_trainer.cluster.custom_resources import CustomResources
 from sentops_trainer.cluster.mirror_loop import MirrorLoop
+from sentops_trainer.cluster.names import FIELD_MANAGER
 from sentops_trainer.control_plane import ControlPlane, Substrate
 from sentops_trainer.metrics import MirrorMetrics
 from sentops_trainer.settings import ClusterSettings
-
-_FIELD_MANAGER = "sentops-trainer"
 
 
 @asynccontextmanager
@@ -22,7 +21,7 @@ async def open_cluster(
     settings: ClusterSettings, pool: Pool, registry: CollectorRegistry
 ) -> AsyncIterator[Substrate]:
     async with open_client() as client:
-        api = KubeApi(client, field_manager=_FIELD_MANAGER)
+        api = KubeApi(client, field_manager=FIELD_MANAGER)
         resources = CustomResources(api, settings.namespace)
         metrics = MirrorMetrics.on(registry)
         loop = MirrorLoop(pool, resources, metrics, pause_seconds=settings.mirror_seconds)
