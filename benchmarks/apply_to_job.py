@@ -105,7 +105,7 @@ async def measure(size: int, kind: str) -> dict[str, Any]:
         core, api = CoreV1Api(client), KubeApi(client, field_manager="bench")
         await core.create_namespace(V1Namespace(metadata=V1ObjectMeta(name=namespace)))
         try:
-            with operator(namespace) as (process, url):
+            with RunningOperator(namespace) as (process, url):
                 await until_ready(url)
                 before = process.memory_info().rss
                 waits = await apply_to_job(client, api, namespace, size)
@@ -135,7 +135,7 @@ async def measure(size: int, kind: str) -> dict[str, Any]:
                     await api.delete(TRAINING_JOB, namespace, found["metadata"]["name"])
 
 
-class operator:  # noqa: N801 - reads as a word after `with`
+class RunningOperator:
     """The operator as its image starts it, watching one namespace."""
 
     def __init__(self, namespace: str) -> None:

@@ -72,9 +72,7 @@ class ModelServers:
     async def load_candidate(self, version: ModelVersion) -> None:
         namespace, model_name = names.namespace_of(version.metadata), version.spec.model_name
         await self._apply(serving.build_deployment(version, "candidate", self._settings))
-        await self._api.apply(
-            serving.build_service(model_name, namespace, "candidate", self._settings)
-        )
+        await self._api.apply(serving.build_service(model_name, namespace, "candidate"))
 
     async def switch(self, version: ModelVersion) -> None:
         """Roll the champion's Deployment to this version; when all its pods are new ones, call it the champion."""
@@ -132,7 +130,7 @@ class ModelServers:
     async def _apply_surroundings(self, namespace: str, model_name: str) -> None:
         """Service, autoscaler and disruption budget; what the settings do not ask for any more goes."""
         settings, name = self._settings, names.deployment_name(model_name, "champion")
-        await self._api.apply(serving.build_service(model_name, namespace, "champion", settings))
+        await self._api.apply(serving.build_service(model_name, namespace, "champion"))
         for kind, manifest in (
             (
                 HORIZONTAL_POD_AUTOSCALER,

@@ -17,6 +17,7 @@ from sentops_core.domain.errors import PlatformError
 from sentops_core.domain.resources import TrainerStatus
 from sentops_core.kube.api import KubeApi
 from sentops_core.kube.kinds import TRAINING_JOB
+from sentops_operator.manifests.metadata import token_audience
 from sentops_operator.object_cache import ObjectCache
 from sentops_operator.progress import ProgressBoard
 from sentops_operator.work_queue import Key, KeyKind, WorkQueue
@@ -48,7 +49,7 @@ class RunTokens:
 
     async def is_for(self, token: str, namespace: str, name: str) -> bool:
         """Unavailable and its like when the API server cannot say."""
-        audience = f"sentops.dev/{namespace}/{name}"
+        audience = token_audience(namespace, name)
         place = hashlib.sha256(f"{audience} {token}".encode()).hexdigest()
         now = time.monotonic()
         if self._good_until.get(place, 0) > now:

@@ -18,6 +18,7 @@ from sentops_core.domain.plan import (
     TrainingAction,
     TrainingObservation,
 )
+from sentops_core.domain.reach import unseen_by_pods
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     AnalysisResult,
@@ -41,6 +42,7 @@ from sentops_core.domain.serving import (
     VersionAction,
 )
 from sentops_core.domain.version_states import in_flight, is_wanted, recalled, rollback_target
+from sentops_core.kube.agreed import ANALYSIS_ANNOTATION, CANCEL_ANNOTATION
 from sentops_core.kube.api import KubeApi, Manifest
 from sentops_core.kube.kinds import MODEL_VERSION, TRAINING_JOB, Kind
 from sentops_operator.documents import (
@@ -55,15 +57,11 @@ from sentops_operator.model_servers import ModelServers
 from sentops_operator.object_cache import ObjectCache
 from sentops_operator.progress import ProgressBoard
 from sentops_operator.runs import Runs
-from sentops_operator.spec_check import spec_error
 from sentops_operator.work_queue import Key, KeyKind
 
 log = structlog.get_logger()
 
 _Status = TypeVar("_Status", TrainingJobStatus, ModelVersionStatus)
-
-ANALYSIS_ANNOTATION = "sentops.dev/analysis"
-CANCEL_ANNOTATION = "sentops.dev/cancel"
 
 
 class KubernetesSubstrate:
@@ -99,7 +97,7 @@ class KubernetesSubstrate:
             champion=to_champion_ref(self._champion(namespace, model_name)),
             version_name=version.metadata.name if version else None,
             cancel_requested=CANCEL_ANNOTATION in job.metadata.annotations,
-            spec_error=spec_error(job.spec),
+            spec_error=unseen_by_pods(job.spec),
         )
 
     async def carry_out_training(self, job: TrainingJob, action: TrainingAction) -> None:

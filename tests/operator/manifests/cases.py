@@ -64,7 +64,7 @@ def _of_a_version(case: dict[str, Any]) -> list[Manifest]:
     slot, model_name = case["slot"], version.spec.model_name
     namespace = version.metadata.namespace or ""
     made = [
-        build_service(model_name, namespace, slot, settings),
+        build_service(model_name, namespace, slot),
         build_deployment(version, slot, settings, annotations=case.get("annotations", {})),
     ]
     if slot == "champion":

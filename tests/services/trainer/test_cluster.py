@@ -138,7 +138,7 @@ async def test_places_that_no_pod_can_see_are_refused(
 ) -> None:
     answer = await unattended.client.post("/train", json=unattended.manifest(**change))
     assert answer.status_code == 422
-    assert f"Pods cannot see {word}.storageUri" in answer.json()["detail"]
+    assert f"{word}.storageUri is on file://, which pods cannot reach" in answer.json()["detail"]
     assert unattended.kube.all(TRAINING_JOB) == []
 
 

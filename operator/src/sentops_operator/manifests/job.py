@@ -6,6 +6,7 @@ from sentops_core.artifacts.places import PVC_ROOT
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.resources import Method, Resources, TrainingJob
 from sentops_core.domain.run import RunExit, RunSpec
+from sentops_core.kube.agreed import RUN_CONTAINER
 from sentops_operator.manifests import pods
 from sentops_operator.manifests.metadata import (
     KUEUE_PRIORITY_LABEL,
@@ -23,7 +24,7 @@ from sentops_operator.manifests.metadata import (
     work_claim_name,
 )
 
-CONTAINER = "run"
+CONTAINER = RUN_CONTAINER
 _SPEC_FOLDER = "/run/sentops"
 _SPEC_FILE = "spec.json"
 _TOKEN_FOLDER = "/var/run/secrets/sentops.dev"  # noqa: S105 - a path
@@ -316,7 +317,7 @@ def _volumes(
 def _token_volume(job: TrainingJob) -> Manifest:
     token = {
         "path": "token",
-        "audience": token_audience(job),
+        "audience": token_audience(namespace_of(job.metadata), job.metadata.name),
         "expirationSeconds": _TOKEN_SECONDS,
     }
     return {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}

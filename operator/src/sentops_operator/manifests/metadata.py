@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from typing import Any, Literal
+from typing import Any
 
 from sentops_core.domain.resources import API_VERSION, Metadata, TrainingJob
+from sentops_core.kube import agreed
 
 Manifest = dict[str, Any]
-Slot = Literal["champion", "candidate"]
+Slot = agreed.Slot
 
 FIELD_MANAGER = "sentops-operator"
 
@@ -18,8 +19,8 @@ PART_OF_LABEL = "app.kubernetes.io/part-of"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 VERSION_LABEL = "app.kubernetes.io/version"
 
-TRAINING_JOB_LABEL = "sentops.dev/training-job"
-ATTEMPT_LABEL = "sentops.dev/attempt"
+TRAINING_JOB_LABEL = agreed.TRAINING_JOB_LABEL
+ATTEMPT_LABEL = agreed.ATTEMPT_LABEL
 MODEL_LABEL = "sentops.dev/model"
 MODEL_VERSION_LABEL = "sentops.dev/model-version"
 SLOT_LABEL = "sentops.dev/slot"
@@ -68,16 +69,16 @@ def rendezvous_name(job: TrainingJob, attempt: int) -> str:
 
 def deployment_name(model_name: str, slot: Slot) -> str:
     """The Service in front of it has the same name."""
-    return f"{model_name}-model" if slot == "champion" else f"{model_name}-candidate"
+    return agreed.servers_name(model_name, slot)
 
 
 def namespace_of(metadata: Metadata) -> str:
     return metadata.namespace or "default"
 
 
-def token_audience(job: TrainingJob) -> str:
+def token_audience(namespace: str, job: str) -> str:
     """Whom a run's token is for: the progress of this one job, and nothing else."""
-    return f"sentops.dev/{namespace_of(job.metadata)}/{job.metadata.name}"
+    return f"sentops.dev/{namespace}/{job}"
 
 
 def owned_by(job: TrainingJob) -> Manifest:

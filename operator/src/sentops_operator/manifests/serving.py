@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sentops_core.domain.resources import ModelVersion, PodTemplate, Resources
+from sentops_core.kube.agreed import MODEL_PORT
 from sentops_operator.manifests import pods
 from sentops_operator.manifests.metadata import (
     DIGEST_ANNOTATION,
@@ -18,7 +19,7 @@ from sentops_operator.manifests.metadata import (
 )
 
 CONTAINER = "model"
-PORT = 8501
+PORT = MODEL_PORT
 # After a pod is told to end, some clients still send to it: endpoints take a moment to be known everywhere.
 _LINGER_SECONDS = 5
 # Requests in flight get 20 seconds, models that are being unloaded a little more.
@@ -91,10 +92,7 @@ def build_deployment(
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def build_service(
-    model_name: str, namespace: str, slot: Slot, settings: ServingSettings
-) -> Manifest:
-    del settings  # all model servers listen on one port
+def build_service(model_name: str, namespace: str, slot: Slot) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",

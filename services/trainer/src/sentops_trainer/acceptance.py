@@ -2,6 +2,7 @@
 
 from sentops_core.artifacts.places import claim_of, is_on_claim, place_at
 from sentops_core.domain.errors import InvalidInput
+from sentops_core.domain.reach import unseen_by_pods
 from sentops_core.domain.resources import PodTemplate, Resources, TrainingJobSpec
 
 
@@ -34,14 +35,8 @@ def require_one_machine(spec: TrainingJobSpec, model_name: str) -> None:
 
 def require_cluster(spec: TrainingJobSpec) -> None:
     """InvalidInput for places that no pod can see, or that are no places."""
-    store, base = "s3://bucket/prefix or pvc://claim/path", "hf://org/name or pvc://claim/path"
-    for what, uri, instead in (
-        ("dataset", spec.dataset.storage_uri, store),
-        ("output", spec.output.storage_uri, store),
-        ("baseModel", spec.base_model.storage_uri, base),
-    ):
-        if uri.startswith("file://"):
-            raise InvalidInput(f"Pods cannot see {what}.storageUri {uri!r}; use {instead}.")
+    if why := unseen_by_pods(spec):
+        raise InvalidInput(why)
     place_at(spec.dataset.storage_uri)
     place_at(spec.output.storage_uri)
     if is_on_claim(spec.base_model.storage_uri):

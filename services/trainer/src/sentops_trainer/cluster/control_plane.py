@@ -16,6 +16,7 @@ from sentops_core.domain.resources import (
     TrainingJobSpec,
 )
 from sentops_core.domain.version_states import in_flight
+from sentops_core.kube.agreed import CANCEL_ANNOTATION
 from sentops_core.store.audit import Audit
 from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.routing import RoutingTable
@@ -23,7 +24,7 @@ from sentops_core.store.training_jobs import TrainingEvent, TrainingJobs
 from sentops_trainer.acceptance import require_cluster
 from sentops_trainer.chosen_dataset import chosen_dataset
 from sentops_trainer.cluster.custom_resources import CustomResources
-from sentops_trainer.cluster.names import CANCEL, REQUESTED_BY
+from sentops_trainer.cluster.names import REQUESTED_BY_ANNOTATION
 from sentops_trainer.cluster.serving import who_serves
 from sentops_trainer.news import return_evidence
 from sentops_trainer.wishes import (
@@ -60,7 +61,7 @@ class ClusterControlPlane:
 
     async def create_job(self, job: TrainingJob, *, actor: str) -> None:
         """The mirror writes its audit line, so that one whose answer was lost on its way to us has one as well."""
-        await self._resources.create_job(job, {REQUESTED_BY: actor})
+        await self._resources.create_job(job, {REQUESTED_BY_ANNOTATION: actor})
         self.changed = True
 
     async def jobs(self, limit: int) -> list[TrainingJob]:
@@ -88,7 +89,13 @@ class ClusterControlPlane:
     async def cancel(self, name: str, *, actor: str) -> TrainingJob:
         job = await self._resources.job(name)
         _require_unfinished(job, "cancelled")
-        patch = {"metadata": {"annotations": {CANCEL: job.metadata.annotations.get(CANCEL, actor)}}}
+        patch = {
+            "metadata": {
+                "annotations": {
+                    CANCEL_ANNOTATION: job.metadata.annotations.get(CANCEL_ANNOTATION, actor)
+                }
+            }
+        }
         return await self._change_job(name, patch, actor, "training_job.cancelled")
 
     async def report_progress(self, name: str, token: str, progress: TrainerStatus) -> None:

@@ -10,18 +10,14 @@ from pydantic import ValidationError
 from sentops_core.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from sentops_core.domain.resources import ModelVersion, TrainingJob
 from sentops_core.kube import KubeApi, Manifest
+from sentops_core.kube.agreed import ATTEMPT_LABEL, RUN_CONTAINER, TRAINING_JOB_LABEL
 from sentops_core.kube.kinds import MODEL_VERSION, POD, TRAINING_JOB, Kind
-from sentops_trainer.cluster.names import (
-    ATTEMPT_LABEL,
-    NODE_INDEX_LABEL,
-    RUN_CONTAINER,
-    TRAINING_JOB_LABEL,
-)
 
 log = structlog.get_logger()
 
 Resource = TypeVar("Resource", TrainingJob, ModelVersion)
 
+_NODE_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"  # of a run on several nodes
 # The kubelet cuts from the front of what is asked for, so more is read than shown.
 _READ_BYTES = 2_000_000
 _SHOWN_BYTES = 200_000
@@ -174,4 +170,4 @@ def _attempt_and_age(pod: Manifest) -> tuple[int, int, str]:
     """The newest attempt; of its nodes the first, which leads; of its pods the last one made."""
     labels = pod["metadata"].get("labels") or {}
     created = str(pod["metadata"].get("creationTimestamp") or "")
-    return int(labels.get(ATTEMPT_LABEL, 0)), -int(labels.get(NODE_INDEX_LABEL, 0)), created
+    return int(labels.get(ATTEMPT_LABEL, 0)), -int(labels.get(_NODE_INDEX_LABEL, 0)), created

@@ -8,9 +8,9 @@ import structlog
 from sentops_core.domain.analysis import compare_votes
 from sentops_core.domain.resources import ModelVersion
 from sentops_core.domain.resources import ModelVersionPhase as Phase
+from sentops_core.kube.agreed import ANALYSIS_ANNOTATION
 from sentops_core.store.feedback import Feedback
 from sentops_core.store.pool import Connection
-from sentops_trainer.cluster.names import ANALYSIS
 from sentops_trainer.cluster.serving import who_serves
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ async def missing_evidence(
     """By version what its annotation should say and does not; None: evidence of an earlier try has to go."""
     found: dict[str, str | None] = {}
     for version in versions:
-        written = version.metadata.annotations.get(ANALYSIS)
+        written = version.metadata.annotations.get(ANALYSIS_ANNOTATION)
         wanted = await _evidence(connection, version, versions)
         if wanted is None and written is not None:
             found[version.metadata.name] = None

@@ -19,6 +19,7 @@ from sentops_core.domain.resources import (
 )
 from sentops_core.domain.resources import ModelVersionPhase as Phase
 from sentops_core.kube import Manifest
+from sentops_core.kube.agreed import CANCEL_ANNOTATION
 from sentops_core.store.audit import Audit
 from sentops_core.store.mirror import Mirror
 from sentops_core.store.model_versions import ModelVersions
@@ -26,7 +27,7 @@ from sentops_core.store.pool import Connection
 from sentops_core.store.routing import RoutingTable
 from sentops_core.store.training_jobs import TrainingJobs
 from sentops_trainer.cluster.custom_resources import parse
-from sentops_trainer.cluster.names import CANCEL, FIELD_MANAGER, REQUESTED_BY
+from sentops_trainer.cluster.names import FIELD_MANAGER, REQUESTED_BY_ANNOTATION
 from sentops_trainer.cluster.seen_wishes import (
     SeenWish,
     manager_of,
@@ -129,12 +130,14 @@ class MirrorRound:
         before = TrainingJobStatus()
         if row is not None and row.job.metadata.uid == job.metadata.uid:
             before = row.job.status
-        actor = annotations.get(REQUESTED_BY, made_by)
-        await self._mirror.put_job(job, created_by=actor, cancel_requested=CANCEL in annotations)
+        actor = annotations.get(REQUESTED_BY_ANNOTATION, made_by)
+        await self._mirror.put_job(
+            job, created_by=actor, cancel_requested=CANCEL_ANNOTATION in annotations
+        )
         if row is None or row.job.metadata.uid != job.metadata.uid:
             await self._greet_job(job, actor, made_by)
         else:
-            cancelled = CANCEL in annotations and not row.cancel_requested
+            cancelled = CANCEL_ANNOTATION in annotations and not row.cancel_requested
             wishes = wishes_of_job(row.job.spec, job.spec, cancelled=cancelled)
             await self._tell_of_wishes(name, wishes, manifest)
         await self._tell_of_job(name, before, job.status)

@@ -9,12 +9,12 @@ import structlog
 from sentops_core.domain.errors import NotFound, PlatformError
 from sentops_core.domain.resources import ModelVersion
 from sentops_core.kube import Manifest
+from sentops_core.kube.agreed import ANALYSIS_ANNOTATION
 from sentops_core.store.mirror import Mirror
 from sentops_core.store.pool import Pool, transaction
 from sentops_trainer.cluster.custom_resources import CustomResources, readable
 from sentops_trainer.cluster.evidence import missing_evidence
 from sentops_trainer.cluster.mirror import MirrorRound
-from sentops_trainer.cluster.names import ANALYSIS
 from sentops_trainer.metrics import MirrorMetrics
 
 log = structlog.get_logger()
@@ -94,7 +94,7 @@ class MirrorLoop:
     async def _write_evidence(self, name: str, text: str | None) -> None:
         with suppress(NotFound):  # deleted meanwhile
             await self._resources.patch_version(
-                name, {"metadata": {"annotations": {ANALYSIS: text}}}
+                name, {"metadata": {"annotations": {ANALYSIS_ANNOTATION: text}}}
             )
             log.info("analysis_written", model_version=name, cleared=text is None)
 

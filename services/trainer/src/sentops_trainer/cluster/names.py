@@ -1,22 +1,10 @@
-"""Labels, annotations and addresses that the operator gives or reads (see operator's manifests/metadata.py)."""
+"""What the control plane is called where it writes, and where a model's servers answer."""
+
+from sentops_core.kube.agreed import MODEL_PORT, Slot, servers_name
 
 FIELD_MANAGER = "sentops-trainer"  # how the API server notes what we write
-
-REQUESTED_BY = "sentops.dev/requested-by"
-CANCEL = "sentops.dev/cancel"
-ANALYSIS = "sentops.dev/analysis"
-
-TRAINING_JOB_LABEL = "sentops.dev/training-job"
-ATTEMPT_LABEL = "sentops.dev/attempt"
-NODE_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"  # of a run on several nodes
-RUN_CONTAINER = "run"
-
-MODEL_PORT = 8501
+REQUESTED_BY_ANNOTATION = "sentops.dev/requested-by"
 
 
-def champion_url(model_name: str, namespace: str) -> str:
-    return f"http://{model_name}-model.{namespace}.svc:{MODEL_PORT}"
-
-
-def candidate_url(model_name: str, namespace: str) -> str:
-    return f"http://{model_name}-candidate.{namespace}.svc:{MODEL_PORT}"
+def servers_url(model_name: str, namespace: str, slot: Slot) -> str:
+    return f"http://{servers_name(model_name, slot)}.{namespace}.svc:{MODEL_PORT}"

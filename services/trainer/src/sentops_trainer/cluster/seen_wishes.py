@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sentops_core.domain.resources import Approval, DesiredState, ModelVersionSpec, TrainingJobSpec
 from sentops_core.kube import Manifest
-from sentops_trainer.cluster.names import CANCEL
+from sentops_core.kube.agreed import CANCEL_ANNOTATION
 
 _DESIRED = {
     DesiredState.CHAMPION: "promotion_requested",
@@ -32,7 +32,9 @@ def wishes_of_job(
         action = "suspended" if after.suspend else "resumed"
         found.append(SeenWish(f"training_job.{action}", ("spec", "suspend")))
     if cancelled:
-        found.append(SeenWish("training_job.cancelled", ("metadata", "annotations", CANCEL)))
+        found.append(
+            SeenWish("training_job.cancelled", ("metadata", "annotations", CANCEL_ANNOTATION))
+        )
     return found
 
 

@@ -9,7 +9,7 @@ from sentops_core.domain.resources import ModelVersion, Variant
 from sentops_core.domain.resources import ModelVersionPhase as Phase
 from sentops_core.domain.version_states import in_flight
 from sentops_core.store.routing import RoutingRow
-from sentops_trainer.cluster.names import candidate_url, champion_url
+from sentops_trainer.cluster.names import servers_url
 from sentops_trainer.variants import variant_of
 
 _BESIDE = {Phase.SHADOW, Phase.CANARY, Phase.PAUSED}
@@ -80,10 +80,13 @@ def route(versions: Sequence[ModelVersion], before: RoutingRow, namespace: str) 
     previous = before.previous_champion if before.champion == name else before.champion
     candidate = serving.candidate
     weight = candidate.status.traffic_percent if candidate is not None else 0
-    url = champion_url(model_name, namespace)
+    url = servers_url(model_name, namespace, "champion")
     variants = [variant_of(champion, "champion", url, 100 - weight)]
     if candidate is not None:
-        url, shadow = candidate_url(model_name, namespace), candidate.status.phase is Phase.SHADOW
+        url, shadow = (
+            servers_url(model_name, namespace, "candidate"),
+            candidate.status.phase is Phase.SHADOW,
+        )
         variants.append(variant_of(candidate, "candidate", url, weight, shadow=shadow))
     return Route(tuple(variants), name, previous)
 
