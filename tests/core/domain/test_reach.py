@@ -11,7 +11,8 @@ A_DATASET = {"storageUri": "pvc://data/v1", "contentHash": a_digest("d")}
 
 def a_spec(**fields: object) -> TrainingJobSpec:
     places = {"dataset": A_DATASET, "output": {"storageUri": "pvc://data/artifacts"}, **fields}
-    return a_training_job("first", **places).spec
+    spec = a_training_job("first").spec.to_document()
+    return TrainingJobSpec.model_validate({**spec, **places})
 
 
 def test_a_spec_that_a_cluster_can_honour_has_no_error() -> None:
