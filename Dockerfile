@@ -1,6 +1,6 @@
 # One recipe for every program of Sentops; the target picks the program:
 #
-#   docker build --target web --tag sentops-web .       web, backoffice, model, trainer, monitor or operator
+#   docker build --target web --tag sentops-web .       web, backoffice, model, trainer, monitor, operator, cli or mlflow
 #   make images REGISTRY=registry.example.org/team TAG=1.0.0
 #
 # Every image runs as user 10001 and needs nothing writable but /tmp and the volumes it is given. What a program depends on
@@ -236,3 +236,46 @@ ENTRYPOINT ["python", "-m", "sentops_operator"]
 LABEL org.opencontainers.image.title="sentops-operator" \
       org.opencontainers.image.description="Converges TrainingJob and ModelVersion in a Kubernetes cluster"
 
+# ---- cli: the command, and what backs up and restores
+
+FROM builder AS cli-packages
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --quiet --frozen --no-dev --no-install-workspace --package sentops-cli \
+    && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
+
+FROM cli-packages AS cli-code
+RUN --mount=type=bind,target=/src \
+    UV_COMPILE_BYTECODE=0 uv sync --quiet --no-cache --frozen --no-dev --no-editable --package sentops-cli \
+    && mkdir /own && cp --recursive --parents /app/lib/python3*/site-packages/sentops* /own \
+    && python -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
+    && find /own -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
+
+FROM runtime AS cli
+COPY --from=cli-packages /app /app
+COPY --from=cli-code /own /
+ENV SENTOPS_HOME=/tmp/sentops
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "-m", "sentops_cli"]
+CMD ["--help"]
+LABEL org.opencontainers.image.title="sentops-cli" \
+      org.opencontainers.image.description="The sentops command: ask, train, roll back, back up, restore"
+
+# ---- mlflow: the tracking server, somebody else's program with a lock of its own
+
+FROM builder AS mlflow-packages
+COPY compose/mlflow/pyproject.toml compose/mlflow/uv.lock compose/mlflow/
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --quiet --frozen --no-dev --no-install-project --project compose/mlflow \
+    && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
+
+FROM runtime AS mlflow
+COPY --from=mlflow-packages /app /app
+COPY --from=builder --chown=10001:10001 /empty /var/lib/mlflow
+ENV MLFLOW_DISABLE_TELEMETRY=true \
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
+EXPOSE 5000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
+    CMD ["python", "-c", "import urllib.request as http; http.urlopen('http://127.0.0.1:5000/health', timeout=4)"]
+ENTRYPOINT ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--serve-artifacts", "--artifacts-destination", "/var/lib/mlflow"]
+LABEL org.opencontainers.image.title="sentops-mlflow" \
+      org.opencontainers.image.description="The MLflow tracking server that trainings and versions are mirrored to"

@@ -53,15 +53,23 @@ REGISTRY ?=
 TAG ?= dev
 IMAGE_OPTIONS ?=
 IMAGE_PREFIX = $(if $(REGISTRY),$(REGISTRY)/)
-IMAGES := web backoffice model trainer monitor operator
+IMAGES := web backoffice model trainer monitor operator cli mlflow
 
 .PHONY: images
-images: $(addprefix image-,$(IMAGES))  ## Build the images sentops-{web,backoffice,model,trainer,monitor,operator} (REGISTRY=, TAG=dev)
+images: $(addprefix image-,$(IMAGES))  ## Build every image, sentops-web and its like (REGISTRY=, TAG=dev)
 
 image-%:
 	@echo "Building $(IMAGE_PREFIX)sentops-$*:$(TAG) ..."
 	@DOCKER_BUILDKIT=1 docker build --quiet --target $* --tag $(IMAGE_PREFIX)sentops-$*:$(TAG) --build-arg VERSION=$(TAG) \
 	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(IMAGE_OPTIONS) .
+
+.PHONY: compose-init
+compose-init:  ## Write compose/.env with generated secrets, and show the first password (INIT_OPTIONS="--domain example.org --profiles edge")
+	@$(PYTHON) services/cli/src/sentops_cli/compose_env.py --folder compose $(INIT_OPTIONS)
+
+.PHONY: test-compose
+test-compose: .venv/.installed  ## The whole platform under docker compose: TLS, training, killed containers, backup (needs a Docker Engine)
+	@$(RUN)/pytest tests/compose tests/images -m "not e2e" $(TEST_OPTIONS)
 
 .PHONY: image-sizes
 image-sizes:  ## What each image adds to its base; prints JSON

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 PROGRAMS = ("web", "backoffice", "model", "trainer", "monitor", "operator")
+IMAGES = (*PROGRAMS, "cli", "mlflow")
 # What issue 4 aims at, in MB above the base.
 AIMS = {"model": 350, "operator": 150}
 _BASE_LABEL = "org.opencontainers.image.base.name"
@@ -33,7 +34,7 @@ def above_base(image: str) -> float:
 
 
 def main(prefix: str, tag: str) -> None:
-    sizes = {program: above_base(f"{prefix}sentops-{program}:{tag}") for program in PROGRAMS}
+    sizes = {program: above_base(f"{prefix}sentops-{program}:{tag}") for program in IMAGES}
     print(json.dumps({"unit": "MB above the base", "sizes": sizes, "aims": AIMS}, indent=1))  # noqa: T201
 
 

@@ -78,6 +78,11 @@ async def test_the_cookie_is_secure_where_people_come_by_https(start_web: StartW
         assert "Secure" in (await web.client.get("/")).headers["set-cookie"]
 
 
+async def test_a_visitor_by_https_gets_a_cookie_for_https_alone(visitor: httpx.AsyncClient) -> None:
+    assert "Secure" not in (await visitor.get("http://127.0.0.1/")).headers["set-cookie"]
+    assert "Secure" in (await visitor.get("https://sentops.example/")).headers["set-cookie"]
+
+
 async def test_what_people_write_is_escaped_everywhere(visitor: httpx.AsyncClient) -> None:
     await visitor.get("/")
     nasty = "<script>alert(1)</script> \"great\" 'x' </textarea>"

@@ -38,5 +38,5 @@ class Settings(ServiceSettings):
 
     model_timeout_seconds: float = Field(default=30, gt=0)
     explain_budget_seconds: float = Field(default=3, gt=0)
-    # Set when people reach the service by HTTPS, so that the cookie never travels without it.
+    # Whatever the request says. Without it, a visitor whom a proxy brings by HTTPS gets such a cookie all the same.
     secure_cookies: bool = False

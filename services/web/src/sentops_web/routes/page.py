@@ -35,6 +35,8 @@ class Visit:
 
     def __init__(self, request: Request, parts: Parts) -> None:
         self.parts = parts
+        # A cookie that was given over HTTPS never travels without it.
+        self.secure = parts.settings.secure_cookies or request.url.scheme == "https"
         self.client: Client = identify_visitor(request, parts.signer)
         self.language = i18n.pick_language(
             request.query_params.get("lang"),
@@ -55,12 +57,15 @@ class Visit:
         return self.finish(RedirectResponse(f"/?{urlencode(query)}", 303))
 
     def finish(self, response: Response) -> Response:
-        secure = self.parts.settings.secure_cookies
         if self.client.new_cookie is not None:
-            set_cookie(response, self.client.new_cookie, secure=secure)
+            set_cookie(response, self.client.new_cookie, secure=self.secure)
         if self.chosen:
             response.set_cookie(
-                i18n.COOKIE, self.language, max_age=365 * 24 * 3600, samesite="lax", secure=secure
+                i18n.COOKIE,
+                self.language,
+                max_age=365 * 24 * 3600,
+                samesite="lax",
+                secure=self.secure,
             )
         response.headers["cache-control"] = "no-store"
         return response
