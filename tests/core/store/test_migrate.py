@@ -11,6 +11,7 @@ import pytest
 
 from sentops_core.domain.errors import PlatformError, Unavailable
 from sentops_core.store.migrate import (
+    Applied,
     Migration,
     known_migrations,
     migrate,
@@ -26,8 +27,14 @@ FIRST = Migration(1, "first", "CREATE TABLE one (a int)")
 SECOND = Migration(2, "second", "CREATE TABLE two (a int)")
 
 
-def applied(*migrations: Migration) -> dict[int, str]:
-    return {migration.version: migration.checksum for migration in migrations}
+def applied(*migrations: Migration) -> dict[int, Applied]:
+    return {one.version: Applied(one.checksum, one.works_with) for one in migrations}
+
+
+def adding(version: int, *, works_with: int | None) -> Migration:
+    """A migration that only adds a table, and may say since which schema programs work on it."""
+    head = f"-- More room.\n-- works-with: {works_with}\n" if works_with is not None else ""
+    return Migration(version, f"adds_{version}", f"{head}CREATE TABLE added_{version} (a int)")
 
 
 def test_what_is_applied_is_not_applied_again() -> None:
@@ -53,6 +60,58 @@ def test_a_migration_that_came_too_late_is_refused() -> None:
 def test_our_migrations_are_numbered_without_gaps() -> None:
     versions = [migration.version for migration in known_migrations()]
     assert versions == list(range(1, len(versions) + 1))
+
+
+def test_shipped_migrations_say_what_works_with_them_as_it_is_read() -> None:
+    for migration in known_migrations():
+        assert ("works-with" in migration.sql) == (migration.works_with is not None)
+
+
+@pytest.mark.parametrize(
+    ("newer", "works"),
+    [
+        ([adding(3, works_with=2)], True),
+        ([adding(3, works_with=1)], True),
+        ([adding(3, works_with=None)], False),
+        ([adding(3, works_with=2), adding(4, works_with=3)], False),
+        ([adding(3, works_with=2), adding(4, works_with=2)], True),
+        ([adding(3, works_with=None), adding(4, works_with=2)], False),
+    ],
+)
+def test_older_programs_work_on_a_newer_schema_if_every_step_to_it_says_so(
+    newer: list[Migration], works: bool
+) -> None:
+    database = applied(FIRST, SECOND, *newer)
+    if works:
+        assert pending([FIRST, SECOND], database) == ()
+    else:
+        with pytest.raises(PlatformError, match="a schema never goes back"):
+            pending([FIRST, SECOND], database)
+
+
+def test_a_changed_file_is_refused_on_a_newer_schema_too() -> None:
+    changed = Migration(2, "second", "CREATE TABLE other (a int)")
+    with pytest.raises(PlatformError, match=r"0002.*was changed"):
+        pending([FIRST, changed], applied(FIRST, SECOND, adding(3, works_with=1)))
+
+
+def test_a_branch_that_the_programs_do_not_know_is_refused_whatever_it_says() -> None:
+    third = adding(3, works_with=1)
+    with pytest.raises(PlatformError, match=r"unknown: 2\)"):
+        pending([FIRST, third], applied(FIRST, adding(2, works_with=1), third))
+
+
+@pytest.mark.parametrize(
+    "head", ["-- works-with: 3", "-- works-with: 0", "-- works with 2", "-- works-with: 1 or 2"]
+)
+def test_a_statement_that_cannot_be_meant_is_refused(head: str) -> None:
+    with pytest.raises(PlatformError, match="from 1 to 2"):
+        assert Migration(3, "wrong", f"{head}\nSELECT 1").works_with
+
+
+def test_only_the_head_of_a_file_states_anything() -> None:
+    assert Migration(3, "x", "\n-- Why.\n-- works-with: 1\nSELECT 1").works_with == 1
+    assert Migration(3, "x", "SELECT 1;\n-- works-with: 1\n").works_with is None
 
 
 @pytest.mark.pg
@@ -94,6 +153,56 @@ async def test_programs_refuse_a_schema_that_is_ahead(database_url: str) -> None
         await require_current(connection)
     assert caught.value.retry_after is None
     await connection.close()
+
+
+@pytest.mark.pg
+async def test_after_a_roll_back_older_programs_start_on_a_schema_that_works_with_them(
+    empty_database_url: str,
+) -> None:
+    older, third = [FIRST, SECOND], adding(3, works_with=2)
+    connection = await open_connection(empty_database_url)
+    await migrate(connection, older)
+    await migrate(connection, [*older, third])
+    await require_current(connection, [*older, third])
+    await require_current(connection, older)
+    assert await migrate(connection, older) == []
+    with pytest.raises(PlatformError, match="upgrade the programs"):
+        await require_current(connection, [FIRST])
+    with pytest.raises(PlatformError, match="upgrade the programs"):
+        await migrate(connection, [FIRST])
+    await migrate(connection, [*older, third, adding(4, works_with=None)])
+    for programs in (older, [*older, third]):
+        with pytest.raises(PlatformError, match="a schema never goes back"):
+            await require_current(connection, programs)
+    await connection.close()
+
+
+@pytest.mark.pg
+async def test_a_ledger_made_before_the_statement_is_read_and_then_completed(
+    empty_database_url: str,
+) -> None:
+    connection = await open_connection(empty_database_url)
+    await migrate(connection, [FIRST])
+    await connection.execute("ALTER TABLE schema_migrations DROP COLUMN works_with")
+    await require_current(connection, [FIRST])
+    assert await migrate(connection, [FIRST, adding(2, works_with=1)]) == ["0002_adds_2"]
+    await require_current(connection, [FIRST])
+    assert await connection.fetch("SELECT version, works_with FROM schema_migrations") == [
+        (1, None),
+        (2, 1),
+    ]
+    await connection.close()
+
+
+@pytest.mark.pg
+async def test_migrating_waits_for_no_reader_when_nothing_is_to_be_done(database_url: str) -> None:
+    """A backup reads every table for minutes, and programs start meanwhile."""
+    backup = await open_connection(database_url)
+    async with backup.transaction():
+        await backup.execute("SELECT FROM schema_migrations")
+        async with asyncio.timeout(10):
+            assert await migrate_url(database_url) == []
+    await backup.close()
 
 
 def run_command(*options: str, **env: str) -> subprocess.CompletedProcess[str]:

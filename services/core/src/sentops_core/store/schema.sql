@@ -5,7 +5,8 @@ CREATE TABLE schema_migrations (
     version     integer PRIMARY KEY,
     name        text        NOT NULL,
     checksum    text        NOT NULL,
-    applied_at  timestamptz NOT NULL DEFAULT now()
+    applied_at  timestamptz NOT NULL DEFAULT now(),
+    works_with  integer                              -- oldest schema whose programs work on this one; NULL: only its own
 );
 
 -- One row per answered text. The id is a UUIDv7, so its own timestamp names the partition: created_at is derived from it.
