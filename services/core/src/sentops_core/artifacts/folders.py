@@ -29,11 +29,17 @@ def get_folder(uri: str, cache_dir: Path) -> Path:
     content = place.read_seal(LISTING)
     if content is None:
         raise ArtifactError(f"there is nothing whole at {uri}")
-    try:
-        files = _FILES.validate_json(content)
-    except ValidationError as error:
-        raise ArtifactError(f"{LISTING} at {uri} is not valid") from error
-    check_names(files, seal=LISTING)
+    files = parse_listing(content)
     return place.fetch(
         files, LISTING, content, cache_dir / "folders" / hashlib.sha256(content).hexdigest()
     )
+
+
+def parse_listing(content: bytes) -> tuple[ArtifactFile, ...]:
+    """The files that a folder's listing names."""
+    try:
+        files = _FILES.validate_json(content)
+    except ValidationError as error:
+        raise ArtifactError(f"{LISTING} is not valid") from error
+    check_names(files, seal=LISTING)
+    return files

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,15 @@ _ABANDONED_AFTER_SECONDS = 24 * 3600
 _CLAIM = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _LONGEST_CLAIM = 253
 
+_CHUNK = 1024 * 1024
+
 Files = tuple[ArtifactFile, ...]
+# Told how many more bytes were copied.
+Told = Callable[[int], None]
+
+
+def _untold(_: int) -> None:
+    """Nobody watches."""
 
 
 class Place(Protocol):
@@ -33,8 +41,12 @@ class Place(Protocol):
     def read_seal(self, seal: str) -> bytes | None: ...
     def store_is_there(self) -> bool: ...
     def holds(self, files: Files, seal: str) -> bool: ...
-    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None: ...
-    def fetch(self, files: Files, seal: str, seal_content: bytes, cached: Path) -> Path: ...
+    def store(
+        self, folder: Path, files: Files, seal: str, seal_content: bytes, told: Told = _untold
+    ) -> None: ...
+    def fetch(
+        self, files: Files, seal: str, seal_content: bytes, cached: Path, told: Told = _untold
+    ) -> Path: ...
 
 
 def place_at(uri: str) -> Place:
@@ -96,6 +108,10 @@ class LocalPlace:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     def read_seal(self, seal: str) -> bytes | None:
         path = self._path / seal
         try:
@@ -117,20 +133,24 @@ class LocalPlace:
             return False
         return True
 
-    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None:
+    def store(
+        self, folder: Path, files: Files, seal: str, seal_content: bytes, told: Told = _untold
+    ) -> None:
         with incoming(self._path.parent) as temporary:
             for file in files:
                 target = temporary / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(folder / file.path, target)
+                _copy(folder / file.path, target, told)
                 _sync(target)
             (temporary / seal).write_bytes(seal_content)
             _sync(temporary / seal)
             _replace(temporary, self._path, self.holds, files, seal)
 
-    def fetch(self, files: Files, seal: str, seal_content: bytes, cached: Path) -> Path:
+    def fetch(
+        self, files: Files, seal: str, seal_content: bytes, cached: Path, told: Told = _untold
+    ) -> Path:
         """A local folder is used where it lies; `cached` and the seal's content stay unused."""
-        del seal_content, cached
+        del seal_content, cached, told
         check_files(self._path, files, seal=seal)
         return self._path
 
@@ -146,9 +166,11 @@ class ClaimPlace(LocalPlace):
         folder_on_claim(self._uri)
         return super().read_seal(seal)
 
-    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None:
+    def store(
+        self, folder: Path, files: Files, seal: str, seal_content: bytes, told: Told = _untold
+    ) -> None:
         folder_on_claim(self._uri)
-        super().store(folder, files, seal, seal_content)
+        super().store(folder, files, seal, seal_content, told)
 
 
 class S3Place:
@@ -161,7 +183,7 @@ class S3Place:
         return True  # a server that is away has already been Unavailable
 
     def read_seal(self, seal: str) -> bytes | None:
-        with _s3() as store:
+        with s3_filesystem() as store:
             try:
                 size = store.info(f"{self._prefix}/{seal}")["size"]
                 if size > MAX_SEAL_BYTES:
@@ -173,7 +195,7 @@ class S3Place:
 
     def holds(self, files: Files, seal: str) -> bool:
         """Sizes only: fetching checks the hashes, and S3 does not truncate behind our back."""
-        with _s3() as store:
+        with s3_filesystem() as store:
             try:
                 found = store.find(self._prefix, detail=True)
             except FileNotFoundError:
@@ -184,26 +206,34 @@ class S3Place:
             }
             return seal in sizes and all(sizes.get(file.path) == file.size for file in files)
 
-    def store(self, folder: Path, files: Files, seal: str, seal_content: bytes) -> None:
-        with _s3() as store:
+    def store(
+        self, folder: Path, files: Files, seal: str, seal_content: bytes, told: Told = _untold
+    ) -> None:
+        with s3_filesystem() as store:
             for file in files:
-                store.put_file(str(folder / file.path), f"{self._prefix}/{file.path}")
+                store.put_file(
+                    str(folder / file.path),
+                    f"{self._prefix}/{file.path}",
+                    callback=_callback(told),
+                )
             store.pipe_file(f"{self._prefix}/{seal}", seal_content)
 
-    def fetch(self, files: Files, seal: str, seal_content: bytes, cached: Path) -> Path:
+    def fetch(
+        self, files: Files, seal: str, seal_content: bytes, cached: Path, told: Told = _untold
+    ) -> Path:
         """The folder's copy in the cache, downloaded unless a whole one is there."""
         local = LocalPlace(cached)
         if local.read_seal(seal) == seal_content and local.holds(files, seal):
             os.utime(cached)
             return cached
         with incoming(cached.parent) as temporary:
-            self._download(files, temporary)
+            self._download(files, temporary, told)
             (temporary / seal).write_bytes(seal_content)
             _replace(temporary, cached, local.holds, files, seal)
         return cached
 
-    def _download(self, files: Files, folder: Path) -> None:
-        with _s3() as store:
+    def _download(self, files: Files, folder: Path, told: Told) -> None:
+        with s3_filesystem() as store:
             for file in files:
                 target = folder / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +243,9 @@ class S3Place:
                         raise ArtifactError(
                             f"{file.path} has {size:,} bytes in the store instead of {file.size:,}"
                         )
-                    store.get_file(f"{self._prefix}/{file.path}", str(target))
+                    store.get_file(
+                        f"{self._prefix}/{file.path}", str(target), callback=_callback(told)
+                    )
                 except FileNotFoundError as error:
                     raise ArtifactError(f"{file.path} is listed but not in the store") from error
                 check_file(target, file)
@@ -255,6 +287,24 @@ def _replace(temporary: Path, final: Path, holds: Any, files: Files, seal: str) 
             return
 
 
+def _copy(source: Path, target: Path, told: Told) -> None:
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while chunk := reading.read(_CHUNK):
+            writing.write(chunk)
+            told(len(chunk))
+
+
+def _callback(told: Told) -> Any:
+    """Ours as fsspec wants it."""
+    from fsspec.callbacks import Callback  # noqa: PLC0415 - with S3 only, as s3fs below
+
+    class Telling(Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:
+            told(inc)
+
+    return Telling()
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -275,7 +325,7 @@ def _sweep(parent: Path) -> None:
 
 
 @contextmanager
-def _s3() -> Iterator[Any]:
+def s3_filesystem() -> Iterator[Any]:
     """An S3 client by the standard AWS_* environment; its failures as errors of ours."""
     import s3fs  # noqa: PLC0415 - a second to import, and installs on one disk never need it
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415

