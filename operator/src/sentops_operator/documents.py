@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from sentops_core.domain.derived import name_of_version, registered_spec
+from sentops_core.domain.derived import TRAINING_JOB_UID_LABEL, name_of_version, registered_spec
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.plan import RegisterVersion
 from sentops_core.domain.resources import Metadata, ModelVersion, TrainingJob, TrainingJobStatus
@@ -13,9 +13,6 @@ from sentops_core.kube.api import Manifest
 from sentops_operator.manifests import metadata as names
 
 log = structlog.get_logger()
-
-# Names are used again; what a ModelVersion was made from is this one TrainingJob.
-TRAINING_JOB_UID_LABEL = "sentops.dev/training-job-uid"
 
 
 class InvalidDocument(Exception):

@@ -11,6 +11,9 @@ from sentops_core.domain.resources import (
 )
 from sentops_core.domain.run import ChampionRef, RunSpec
 
+# Names of jobs are used again; what a ModelVersion was made from is this one TrainingJob.
+TRAINING_JOB_UID_LABEL = "sentops.dev/training-job-uid"
+
 
 def to_run_spec(job: TrainingJob, attempt: int, champion: ChampionRef | None) -> RunSpec:
     spec = job.spec
