@@ -276,6 +276,6 @@ ENV MLFLOW_DISABLE_TELEMETRY=true \
 EXPOSE 5000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
     CMD ["python", "-c", "import urllib.request as http; http.urlopen('http://127.0.0.1:5000/health', timeout=4)"]
-ENTRYPOINT ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--serve-artifacts", "--artifacts-destination", "/var/lib/mlflow"]
+ENTRYPOINT ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1", "--uvicorn-opts", "--log-level warning", "--serve-artifacts", "--artifacts-destination", "/var/lib/mlflow"]
 LABEL org.opencontainers.image.title="sentops-mlflow" \
       org.opencontainers.image.description="The MLflow tracking server that trainings and versions are mirrored to"
