@@ -11,6 +11,7 @@ from sentops_core.artifacts import (
     publish_folder,
     put_folder,
 )
+from sentops_core.artifacts.streaming import open_artifact
 from sentops_core.domain.artifact import MANIFEST, MODEL
 from sentops_core.domain.errors import ArtifactError, Unavailable
 from sentops_core.inference import Scorer
@@ -131,3 +132,14 @@ def test_a_store_that_is_away_is_worth_another_try(
     with pytest.raises(Unavailable, match="AWS_ENDPOINT_URL") as caught:
         fetch_artifact("s3://bucket/a", "sha256:" + "0" * 64, tmp_path)
     assert caught.value.retry_after is not None
+
+
+def test_an_artifact_is_handed_on_piece_by_piece(artifact: BuiltArtifact, s3_root: str) -> None:
+    published = publish_folder(artifact.folder, s3_root)
+    stream = open_artifact(published.storage_uri, published.digest)
+    for file in stream.files:
+        assert b"".join(stream.pieces(file)) == (artifact.folder / file.path).read_bytes()
+    s3_client().rm(f"{published.storage_uri}/{MODEL}")
+    (model,) = [file for file in stream.files if file.path == MODEL]
+    with pytest.raises(ArtifactError):
+        list(stream.pieces(model))

@@ -5,9 +5,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
@@ -41,6 +41,7 @@ class Place(Protocol):
     def read_seal(self, seal: str) -> bytes | None: ...
     def store_is_there(self) -> bool: ...
     def holds(self, files: Files, seal: str) -> bool: ...
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]: ...
     def store(
         self, folder: Path, files: Files, seal: str, seal_content: bytes, told: Told = _untold
     ) -> None: ...
@@ -126,6 +127,17 @@ class LocalPlace:
     def store_is_there(self) -> bool:
         return self._path.parent.is_dir()
 
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A file of the folder, to be read from its start."""
+        try:
+            with (self._path / name).open("rb") as stream:
+                yield stream
+        except FileNotFoundError as error:
+            raise ArtifactError(f"{name} is listed but not in the store") from error
+        except OSError as error:
+            raise Unavailable(f"{name} cannot be read: {error.strerror}") from error
+
     def holds(self, files: Files, seal: str) -> bool:
         try:
             check_files(self._path, files, seal=seal)
@@ -181,6 +193,11 @@ class S3Place:
 
     def store_is_there(self) -> bool:
         return True  # a server that is away has already been Unavailable
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        with s3_filesystem() as store, store.open(f"{self._prefix}/{name}", "rb") as stream:
+            yield stream
 
     def read_seal(self, seal: str) -> bytes | None:
         with s3_filesystem() as store:

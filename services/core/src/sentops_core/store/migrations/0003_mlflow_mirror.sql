@@ -1,3 +1,4 @@
+-- works-with: 2
 -- What the trainer's MLflow mirror has said already, so that each round looks only at what changed. Nothing is lost with it:
 -- a row that is missing is said again, and MLflow's own objects are found by their tags.
 CREATE TABLE mlflow_mirror (
