@@ -4,7 +4,17 @@ import sys
 
 import typer
 
-from sentops_cli.commands import datasets, lineage, observe, predictions, train, up, versions
+from sentops_cli.commands import (
+    datasets,
+    first_run,
+    init,
+    lineage,
+    observe,
+    predictions,
+    train,
+    up,
+    versions,
+)
 from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.output import say_error
 from sentops_core.domain.errors import PlatformError
@@ -27,7 +37,7 @@ def build_app() -> typer.Typer:
         epilog=_EPILOG,
     )
     for group, functions in {
-        "Platform": (up.up, up.down, observe.status, observe.logs),
+        "Platform": (up.up, up.down, first_run.first_run, observe.status, observe.logs),
         "Texts": (predictions.predict, predictions.feedback, lineage.lineage),
         "Model": (
             train.train,
@@ -41,6 +51,7 @@ def build_app() -> typer.Typer:
         for function in functions:
             app.command(rich_help_panel=group)(function)
     app.add_typer(datasets.app, name="datasets", rich_help_panel="Model")
+    app.add_typer(init.app, name="init", rich_help_panel="Platform")
     return app
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sentops_cli import sample
 from sentops_cli.jobs import parse_job, watch
-from sentops_cli.outcome import CommandError
+from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.services import Services, parse
 from sentops_core.domain.resources import Routing, TrainingJob, TrainingJobPhase
 
@@ -78,12 +78,13 @@ class Listener:
 
     say: Callable[[str], None]
     reached: Callable[[str], float]
+    again: str = "sentops up"  # the command that goes on with what did not work
 
 
 async def first_run(
     services: Services, folder: Path, listener: Listener, *, base: str, with_sample: bool
-) -> None:
-    """Do what is missing, step by step; stop with a sentence where it cannot go on."""
+) -> bool:
+    """Do what is missing, step by step; false where it had to stop, after a sentence that says why."""
     while True:
         datasets = await list_datasets(services)
         jobs = await list_jobs(services)
@@ -93,16 +94,16 @@ async def first_run(
         step = next_step(datasets, await list_jobs(services))
         match step:
             case Step.NOTHING:
-                return
+                return True
             case Step.UPLOAD if not with_sample:
                 listener.say(
                     "No sample data was asked for. Upload your own: "
                     "sentops datasets upload FILE, then sentops train --watch"
                 )
-                return
+                return True
             case Step.UPLOAD:
                 if not await _upload(services, folder, listener):
-                    return
+                    return False
             case Step.TRAIN_LINEAR | Step.TRAIN_FINE_TUNE:
                 version = sample_version(datasets)
                 linear = step is Step.TRAIN_LINEAR
@@ -111,10 +112,10 @@ async def first_run(
                 )
                 if job.status.phase is TrainingJobPhase.FAILED:
                     listener.say(
-                        "The first training did not work; the next `sentops up` tries it again. "
+                        f"The first training did not work; the next `{listener.again}` tries it again. "
                         f"Its log: sentops logs {job.metadata.name}"
                     )
-                    return
+                    return False
 
 
 async def list_datasets(services: Services) -> list[Dataset]:
@@ -134,7 +135,7 @@ async def _upload(services: Services, folder: Path, listener: Listener) -> bool:
         listener.say(
             f"No sample data: {error} The platform is up without a model. Upload your own texts: "
             "sentops datasets upload FILE, then sentops train --watch; "
-            "or start again with sentops up when the package index can be reached."
+            f"or start again with {listener.again} when the package index can be reached."
         )
         return False
     answer = await services.backoffice.post(
@@ -177,8 +178,17 @@ async def _train(
         request["gate"] = {"mustPass": examples}
         # Instead of the default four: people wait for this one on two cores.
         request["hyperparameters"] = {"epochs": 3}
-    await services.trainer.post("/train", json=request)
+    try:
+        await services.trainer.post("/train", json=request)
+    except CommandError as error:
+        # Another first run was quicker with the same job: then that is the one to follow.
+        if error.code is not ExitCode.REFUSED or name not in await _names(services):
+            raise
     return await _follow(services, name, listener)
+
+
+async def _names(services: Services) -> set[str]:
+    return {job.metadata.name for job in await list_jobs(services)}
 
 
 async def _follow(services: Services, name: str, listener: Listener) -> TrainingJob:

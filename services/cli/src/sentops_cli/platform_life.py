@@ -13,9 +13,8 @@ import structlog
 from sentops_cli.addresses import local_addresses
 from sentops_cli.database import NAME as POSTGRES
 from sentops_cli.database import Database, awaits_first_admin, embedded
-from sentops_cli.first_run import Listener, first_run, list_jobs
+from sentops_cli.first_run import Listener, first_run
 from sentops_cli.home import Home
-from sentops_cli.jobs import verdict_lines
 from sentops_cli.leftovers import end_leftovers
 from sentops_cli.lock import only_supervisor
 from sentops_cli.outcome import CommandError
@@ -25,12 +24,10 @@ from sentops_cli.screen import Screen, addresses_line
 from sentops_cli.secrets_file import Secrets, forget_first_password, load_or_generate
 from sentops_cli.services import Services, open_services
 from sentops_cli.supervisor import Supervisor
+from sentops_cli.training_show import TrainingShow
 from sentops_core.domain.errors import PlatformError
-from sentops_core.domain.resources import TrainingJob
 
 log = structlog.get_logger()
-
-_LOOK_AT_JOBS = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ async def _live(
         screen.say(line)
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_show_training(services, screen), name="show-training")
+        tasks.create_task(TrainingShow(services, screen).go_on(), name="show-training")
         try:
             await first_run(
                 services,
@@ -156,27 +153,6 @@ def _tell_times(supervisor: Supervisor, screen: Screen) -> None:
     if "sample_data" in known:
         times = ", ".join(f"{word} {known[key]:.0f}" for key, word in words.items() if key in known)
         screen.say(f"Seconds since the start: {times}")
-
-
-async def _show_training(services: Services, screen: Screen) -> None:
-    """Bars for what trains now, the verdict of what ended while we looked."""
-    followed: set[str] = set()
-    while True:
-        # The trainer may be restarting: its row in the table says so.
-        with contextlib.suppress(CommandError):
-            jobs = await list_jobs(services)
-            active = [job for job in jobs if not job.status.phase.final]
-            for job in jobs:
-                if job.status.phase.final and job.metadata.name in followed:
-                    _tell_verdict(job, screen)
-            followed = {job.metadata.name for job in active}
-            screen.training(active)
-        await asyncio.sleep(_LOOK_AT_JOBS)
-
-
-def _tell_verdict(job: TrainingJob, screen: Screen) -> None:
-    for line in verdict_lines(job):
-        screen.say(line)
 
 
 def _check_ports(home: Home, options: UpOptions, secrets: Secrets) -> None:
