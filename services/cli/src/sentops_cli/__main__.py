@@ -5,6 +5,7 @@ import sys
 import typer
 
 from sentops_cli.commands import (
+    backup,
     datasets,
     first_run,
     init,
@@ -38,6 +39,7 @@ def build_app() -> typer.Typer:
     )
     for group, functions in {
         "Platform": (up.up, up.down, first_run.first_run, observe.status, observe.logs),
+        "Backups": (backup.backup, backup.backups, backup.restore),
         "Texts": (predictions.predict, predictions.feedback, lineage.lineage),
         "Model": (
             train.train,
