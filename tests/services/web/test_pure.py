@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from sentops_core.domain.errors import NotFound, PlatformError
 from sentops_core.domain.resources import Routing, Variant
 from sentops_core.domain.text import content_hash
+from sentops_core.http.i18n import LANGUAGES, pick_language
 from sentops_core.language import language_detector
 from sentops_core.store.predictions import PredictionRow, moment_of
-from sentops_web.i18n import LANGUAGES, TABLES, pick_language
+from sentops_web.i18n import TABLES
 from sentops_web.rates import Allowance, Rate, TooManyRequests
 from sentops_web.records import prediction_of, prediction_record
 from sentops_web.routing import NoModel, adds_up, bucket_of, choose

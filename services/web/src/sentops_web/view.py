@@ -7,10 +7,10 @@ from datetime import datetime
 
 from sentops_core.domain.errors import PlatformError
 from sentops_core.domain.resources import TrainingJobPhase
+from sentops_core.http.i18n import Words
 from sentops_core.store.feedback import FeedbackRow
 from sentops_core.store.predictions import PredictionRow
 from sentops_web.explain import Explanation
-from sentops_web.i18n import Words
 from sentops_web.lookup import Found, HistoryPage
 from sentops_web.signing import Signer
 from sentops_web.status import Status

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from sentops_core.domain.errors import NotFound, PlatformError
+from sentops_core.http import i18n
 from sentops_core.http.errors import status_of
-from sentops_web import i18n
 from sentops_web.answering import readable
 from sentops_web.deps import Parts, PartsOf
 from sentops_web.explain import explain
+from sentops_web.i18n import TABLES
 from sentops_web.identity import Client, identify_visitor, set_cookie
 from sentops_web.pages import Pages
 from sentops_web.view import (
@@ -44,7 +45,7 @@ class Visit:
             request.headers.get("accept-language", ""),
         )
         self.chosen = request.query_params.get("lang") == self.language
-        self.words = i18n.Words(self.language)
+        self.words = i18n.Words(self.language, TABLES)
         self.fragment = "x-fragment" in request.headers
         self.pages: Pages = request.state.pages
 
@@ -63,7 +64,7 @@ class Visit:
             response.set_cookie(
                 i18n.COOKIE,
                 self.language,
-                max_age=365 * 24 * 3600,
+                max_age=i18n.COOKIE_SECONDS,
                 samesite="lax",
                 secure=self.secure,
             )
