@@ -7,6 +7,7 @@ import typer
 from sentops_cli.commands import (
     backup,
     datasets,
+    export,
     first_run,
     init,
     lineage,
@@ -38,7 +39,14 @@ def build_app() -> typer.Typer:
         epilog=_EPILOG,
     )
     for group, functions in {
-        "Platform": (up.up, up.down, first_run.first_run, observe.status, observe.logs),
+        "Platform": (
+            up.up,
+            up.down,
+            first_run.first_run,
+            observe.status,
+            observe.logs,
+            export.export,
+        ),
         "Backups": (backup.backup, backup.backups, backup.restore),
         "Texts": (predictions.predict, predictions.feedback, lineage.lineage),
         "Model": (
