@@ -427,13 +427,13 @@ def _new_value(plan: Plan, key: Key, wanted: Mapping[str, str]) -> str:
 
 def _add(plan: Plan, position: int, key: Key, wanted: Mapping[str, str]) -> None:
     """After the key before it, so that the file stays in order."""
-    new = [Line(f"# {key.comment}")] if key.comment else []
+    new = [Line(f"# {key.comment}")]
     if key.section and plan.is_new:
         new = [Line(""), Line(f"# ---- {key.section}"), Line(""), *new]
     new.append(assignment(key.name, _new_value(plan, key, wanted)))
-    before = {one.name for one in KEYS[:position]}
-    rows = [row for row, line in enumerate(plan.lines) if line.name in before]
-    at = (rows[-1] + 1) if rows else (len(plan.lines) if plan.is_new else 0)
+    rows = {line.name: row for row, line in enumerate(plan.lines)}
+    before = [rows[one.name] for one in KEYS[:position] if one.name in rows]
+    at = before[-1] + 1 if before else len(plan.lines) if plan.is_new else 0
     plan.lines[at:at] = new
     plan.added.append(key.name)
 
