@@ -1,13 +1,18 @@
 """What a fresh platform does by itself."""
 
+import asyncio
 import hashlib
+import io
+import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sentops_cli import sample
+from sentops_cli.__main__ import run
 from sentops_cli.first_run import Dataset, Listener, Step, first_run, free_name, next_step
 from sentops_cli.services import Address, Addresses, open_services
 from sentops_core.domain.resources import (
@@ -21,7 +26,7 @@ from sentops_core.domain.resources import (
     TrainingJobSpec,
     TrainingJobStatus,
 )
-from tests.services.cli.a_platform import TOKEN, Platform, serving
+from tests.services.cli.a_platform import TOKEN, Platform, finished, serving
 from tests.services.cli.archives import sdist
 
 SAMPLE = Dataset("v1", sample.NAME)
@@ -187,3 +192,96 @@ async def test_a_first_training_that_failed_is_not_repeated_in_a_loop(
     heard = await a_first_run(platform, kept_sdist)
     assert [body["name"] for _, body in platform.received] == ["first-linear"]
     assert "sentops logs first-linear" in heard.said[-1]
+
+
+async def test_two_first_runs_at_once_train_each_model_once(
+    platform: Platform, kept_sdist: Path
+) -> None:
+    goes_live(platform)
+    await asyncio.gather(*(a_first_run(platform, kept_sdist) for _ in range(2)))
+    assert sorted(platform.jobs) == ["first-fine-tune", "first-linear"]
+
+
+# ---- the command, on a platform that something else started
+
+
+@pytest.fixture
+def scratch(
+    tmp_path: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[Path]]:
+    """The command finds the platform by environment; where it fetched the sample to."""
+    content = sdist()
+    folders: list[Path] = []
+
+    async def fetch(folder: Path) -> bytes:
+        (folder / "written").touch()
+        folders.append(folder)
+        return content
+
+    monkeypatch.setattr(sample, "SDIST_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(sample, "fetch_sdist", fetch)
+    monkeypatch.chdir(tmp_path)  # there is no state folder here
+    for name, value in {
+        "SENTOPS_URL": platform.url,
+        "SENTOPS_TRAINER_URL": platform.url,
+        "SENTOPS_TRAINER_TOKEN": TOKEN,
+        "SENTOPS_BACKOFFICE_URL": platform.url,
+        "SENTOPS_BACKOFFICE_API_TOKEN": TOKEN,
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield folders
+    assert list(tmp_path.iterdir()) == []
+
+
+def first_run_command(*options: str) -> tuple[int, list[str], str]:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(["first-run", *options])
+    return code, out.getvalue().splitlines(), err.getvalue()
+
+
+def test_the_command_does_a_first_run_and_a_second_time_nothing(
+    platform: Platform, scratch: list[Path]
+) -> None:
+    goes_live(platform)
+    code, lines, _ = first_run_command("--base", "english-small")
+    assert code == 0
+    assert [body["base"] for _, body in platform.received] == ["english-small"] * 2
+    assert lines[0].startswith("Fetching review snippets")
+    assert any("sentiment-1 answers" in line for line in lines)
+    assert lines[-1].startswith("The first run is done")
+    (folder,) = scratch
+    assert folder.is_relative_to(tempfile.gettempdir())
+    assert not folder.exists()
+    code, lines, _ = first_run_command()
+    assert (code, len(lines), len(platform.received)) == (0, 1, 2)
+    assert lines[0].startswith("Nothing is left to do")
+
+
+def test_the_command_shows_progress_and_the_verdict(
+    platform: Platform, scratch: list[Path]
+) -> None:
+    goes_live(platform)
+    # A job moves on with each look, and both the steps and the screen look.
+    platform.script = [*[TrainingJobStatus(phase=TrainingJobPhase.RUNNING)] * 4, platform.script[1]]
+    _, lines, _ = first_run_command()
+    assert "first-linear  Running  0 %" in lines
+    assert "first-linear succeeded: sentiment-1." in lines
+
+
+def test_a_first_training_that_fails_is_exit_code_1_and_the_way_on(
+    platform: Platform, scratch: list[Path]
+) -> None:
+    platform.script = [finished(TrainingJobPhase.FAILED)]
+    code, lines, _ = first_run_command()
+    assert code == 1
+    assert "the next `sentops first-run` tries it again" in lines[-1]
+
+
+def test_programs_that_are_away_are_exit_code_3(
+    platform: Platform, scratch: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTOPS_BACKOFFICE_URL", "http://127.0.0.1:1")
+    code, _, complaint = first_run_command()
+    assert code == 3
+    assert "backoffice does not answer" in complaint
