@@ -99,8 +99,9 @@ class Facts:
     @property
     def from_compose(self) -> bool:
         """Else `make up`."""
-        by_env = self.source is not None and self.source.is_env
-        return by_env or self.move.old == _COMPOSE_STORE
+        if self.source is not None:
+            return self.source.is_env
+        return self.move.old == _COMPOSE_STORE
 
     @property
     def secret_file(self) -> str:
@@ -108,6 +109,13 @@ class Facts:
         if self.from_compose:
             return ".env"
         return str(self.source.path) if self.source is not None else ".sentops/secrets.json"
+
+    @property
+    def backups(self) -> str:
+        """Compose's folder of backups, for `docker run -v`."""
+        named = self.source.settings.get("BACKUP_TO", "") if self.source is not None else ""
+        folder = (named or "./backups").removeprefix("./")
+        return folder if folder.startswith("/") else f"$PWD/{folder}"
 
 
 def text(facts: Facts) -> str:
@@ -231,7 +239,7 @@ def _restore(facts: Facts, install: str, copy: str) -> str:
     name, kubectl = target.fullname, f"kubectl --namespace {target.namespace}"
     then = f"\n\nThen the store, to its volume:\n\n{copy.rstrip()}" if copy else ""
     return f"""\
-Nobody may use the database meanwhile, so its programs stop for the restore and start again after it:
+Nobody may use the database meanwhile, so its programs stop for the restore:
 
 ```sh
 {kubectl} scale --replicas=0 statefulset/{name}-web deployment/{name}-backoffice \\
@@ -244,6 +252,8 @@ DATABASE=$({kubectl} get secret {name}-database --output jsonpath='{{.data.url}}
 {_restore_command(facts, '"$DATABASE"', "--replace")}
 kill %1
 ```
+
+Now everything starts again, and brings the schema up to date:
 
 {install.rstrip()}{then}"""
 
@@ -267,7 +277,7 @@ def _restore_command(facts: Facts, database: str, options: str) -> str:
         image = f"sentops-cli:{facts.target.tag or 'TAG'}"
         image = f"{facts.target.registry}/{image}" if facts.target.registry else image
         command = (
-            f'docker run --rm --network host --user 0 -v "$PWD/backups:/backups:ro"{mounts} \\\n'
+            f'docker run --rm --network host --user 0 -v "{facts.backups}:/backups:ro"{mounts} \\\n'
             f"    -e SENTOPS_DATABASE_URL={database} -e SENTOPS_STORE_URI={shlex.quote(store.uri)}{keys} \\\n"
             f"    {image} restore /backups latest {options}"
         )
