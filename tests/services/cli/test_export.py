@@ -8,8 +8,9 @@ import os
 import re
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,6 +19,7 @@ import pytest
 import yaml
 
 from sentops_cli.__main__ import run
+from sentops_core.artifacts import fetch_artifact, get_folder
 from sentops_core.domain.artifact import HexSha256
 from sentops_core.domain.resources import (
     ArtifactRef,
@@ -31,9 +33,7 @@ from sentops_core.domain.resources import (
     Verdict,
 )
 from sentops_core.kube.kinds import MODEL_VERSION
-from sentops_core.store.model_versions import ModelVersions
-from sentops_core.store.pool import Pool, transaction
-from sentops_core.store.routing import RoutingTable
+from sentops_core.store.pool import Connection
 from tests.k8s.api_server import CustomResource
 from tests.operator.actors import NAMESPACE, Cluster
 from tests.operator.conftest import (  # noqa: F401 - fixtures
@@ -45,7 +45,9 @@ from tests.operator.conftest import (  # noqa: F401 - fixtures
 )
 from tests.services.cli.a_platform import TOKEN, Platform, a_dataset, a_job, finished, serving
 from tests.support.builders import a_digest, a_model_version
+from tests.support.filled_platform import FilledPlatform, fill_platform, in_database
 from tests.support.helm import Helm, program
+from tests.support.postgres import copied_database
 from tests.support.programs import running
 
 OLD = "file:///var/lib/sentops/store"
@@ -579,50 +581,81 @@ def test_a_platform_of_a_cluster_keeps_its_claim(platform: Platform, tmp_path: P
     assert done(platform, tmp_path, "--store-uri", "pvc://artifacts/store").files
 
 
-# ---- the real programs
+# ---- the real programs, and the guide followed
 
 
-@pytest.mark.pg
-async def test_the_real_trainer_and_back_office_tell_all_that_is_needed(
-    pool: Pool, database_url: str, tmp_path: Path, helm: Helm
-) -> None:
-    version = a_version(2, ModelVersionPhase.LIVE).model_copy(
-        update={"metadata": a_model_version(2).metadata}
-    )
-    unlinked = version.spec.model_copy(update={"training_job_ref": None})
-    async with transaction(pool) as connection:
-        await ModelVersions(connection).create(
-            version.model_copy(update={"spec": unlinked}), created_by="test", training_job=None
-        )
-        from sentops_trainer.variants import variant_of
-
-        await RoutingTable(connection).save(
-            "sentiment",
-            [variant_of(version, "champion", "http://127.0.0.1:1", 100)],
-            champion="sentiment-v2",
-            previous_champion=None,
-        )
-    trainer_settings = {
-        "SENTOPS_TRAINER_DATABASE_URL": database_url,
-        "SENTOPS_TRAINER_STORE_URI": OLD,
+@contextmanager
+def programs_of(platform: FilledPlatform, folder: Path) -> Iterator[dict[str, str]]:
+    """The real trainer and back office on this database; where they answer."""
+    control = {
+        "SENTOPS_TRAINER_DATABASE_URL": platform.database_url,
+        "SENTOPS_TRAINER_STORE_URI": platform.store_uri,
         "SENTOPS_TRAINER_MODEL_URL": "http://127.0.0.1:1",
         "SENTOPS_TRAINER_MODEL_CONTROL_TOKEN": "control",
         "SENTOPS_TRAINER_TOKEN": TOKEN,
-        "SENTOPS_TRAINER_RUNS_DIR": str(tmp_path / "runs"),
+        "SENTOPS_TRAINER_RUNS_DIR": str(folder / "runs"),
         "SENTOPS_TRAINER_PUBLIC_URL": "http://127.0.0.1:1",
     }
-    with running("trainer", trainer_settings, tmp_path) as trainer:
-        backoffice_settings = {
-            "SENTOPS_BACKOFFICE_DATABASE_URL": database_url,
+    with running("trainer", control, folder) as trainer:
+        staff = {
+            "SENTOPS_BACKOFFICE_DATABASE_URL": platform.database_url,
             "SENTOPS_BACKOFFICE_TRAINER_URL": trainer.url,
             "SENTOPS_BACKOFFICE_TRAINER_TOKEN": TOKEN,
             "SENTOPS_BACKOFFICE_API_TOKEN": TOKEN,
-            "SENTOPS_BACKOFFICE_STORE_URI": OLD,
+            "SENTOPS_BACKOFFICE_STORE_URI": platform.store_uri,
         }
-        with running("backoffice", backoffice_settings, tmp_path) as backoffice:
-            urls = {"SENTOPS_TRAINER_URL": trainer.url, "SENTOPS_BACKOFFICE_URL": backoffice.url}
-            found = await asyncio.to_thread(done, Platform(), tmp_path, **urls)
-    (champion,) = found.versions
-    assert CustomResource.read("modelversion").refusals(champion) == []
-    assert champion["metadata"] == {"name": "sentiment-v2"}
-    assert helm.template(found.values).names("Deployment")
+        with running("backoffice", staff, folder) as backoffice:
+            yield {
+                "SENTOPS_TRAINER_URL": trainer.url,
+                "SENTOPS_BACKOFFICE_URL": backoffice.url,
+            }
+
+
+@pytest.mark.pg
+def test_the_guides_restore_puts_database_and_store_where_the_documents_point(
+    database_url: str,
+    postgres_server: str,
+    postgres_template: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    platform = fill_platform(database_url, (tmp_path / "store").as_uri(), tmp_path)
+    with programs_of(platform, tmp_path) as urls:
+        found = done(Platform(), tmp_path, "--all", "--store-uri", "pvc://models/store", **urls)
+    champion, before = found.versions
+    assert (champion["spec"]["desiredState"], before["spec"]["desiredState"]) == (
+        "Champion",
+        "Candidate",
+    )
+    for name in [name for name in os.environ if name.startswith("SENTOPS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    source = ("--database-url", database_url, "--store-uri", platform.store_uri)
+    assert run(["backup", "backups", *source]) == 0
+
+    (block,) = [one for one in found.blocks if "sentops restore" in one]
+    lines = block[block.index("mkdir -p") : block.index("kill %1")]
+    for other_url in copied_database(postgres_server, postgres_template):
+        tools = Path(sys.executable).parent
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        restored = subprocess.run(
+            ["bash", "-euc", lines],
+            env={**os.environ, "PATH": path, "DATABASE": other_url},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert restored.returncode == 0, restored.stderr
+
+        async def addresses(connection: Connection) -> list[str]:
+            rows = await connection.fetch("SELECT storage_uri FROM dataset_versions")
+            return [row["storage_uri"] for row in rows]
+
+        assert in_database(other_url, addresses) == [f"pvc://models/store/datasets/{'d' * 64}"]
+    monkeypatch.setenv("SENTOPS_PVC_ROOT", str(tmp_path / "to-cluster"))  # what the pods will see
+    for one in found.versions:
+        artifact = one["spec"]["artifact"]
+        assert artifact["storageUri"].startswith("pvc://models/store/artifacts/")
+        fetch_artifact(artifact["storageUri"], artifact["digest"], tmp_path / "cache")
+    get_folder(f"pvc://models/store/datasets/{'d' * 64}", tmp_path / "cache")
