@@ -16,6 +16,7 @@ from sentops_core.domain.errors import PlatformError, Unavailable
 FILE = "grafana.db"
 _PATIENCE = 60.0  # seconds for a writer to let us read
 _PAUSE = 0.1
+_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _SIDE_FILES = ("-journal", "-wal", "-shm")
 _PRIVATE = 0o640
 
@@ -29,14 +30,16 @@ def copy_state(folder: Path, target: Path) -> None:
         )
     deadline = time.monotonic() + _PATIENCE
 
-    def waiting(_status: int, remaining: int, _total: int) -> None:
-        if remaining and time.monotonic() > deadline:
+    def waiting(status: int, _remaining: int, _total: int) -> None:
+        if status in _HELD and time.monotonic() > deadline:
             raise Unavailable(f"{source} is written to without a pause; try again later.")
 
     try:
         # In one go: page by page, every write of Grafana would make the copy begin anew.
         with (
-            closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as reading,
+            closing(
+                sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, timeout=_PAUSE)
+            ) as reading,
             closing(sqlite3.connect(target)) as writing,
         ):
             reading.backup(writing, pages=-1, progress=waiting, sleep=_PAUSE)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from sentops_cli.backups.manifest import STORE, BackupDamaged
 from sentops_cli.outcome import CommandError, ExitCode
 from sentops_core.artifacts.places import s3_filesystem
-from sentops_core.domain.errors import Unavailable
+from sentops_core.domain.errors import PlatformError
 
 # Texts of users and hashes of passwords are in a backup.
 _PRIVATE = 0o700
@@ -188,11 +188,11 @@ class S3Folder:
 
 @contextmanager
 def _disk_errors(root: Path) -> Iterator[None]:
-    """Unavailable when this place cannot be written to; other files' errors pass as they are."""
+    """A full disk, a folder without rights: what it is, and where."""
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"The backup cannot be written to {root}: {error.strerror}.") from error
+        raise PlatformError(f"The backup cannot be written to {root}: {error.strerror}.") from error
 
 
 def _sync(path: Path) -> None:
