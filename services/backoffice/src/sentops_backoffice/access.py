@@ -24,6 +24,7 @@ COOKIE = "sentops_backoffice"
 API = "/backoffice/api/"
 PASSWORD_PAGE = "/backoffice/password"  # noqa: S105 - an address
 _READING = {"GET", "HEAD"}
+_ACTOR = "sentops.actor"
 _WITHOUT_NEW_PASSWORD = {PASSWORD_PAGE, "/backoffice/logout"}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -78,7 +79,7 @@ async def guard(request: Request, parts: PartsDep) -> None:
         raise Forbidden(f"This needs the role {needed}; yours is {actor.role}.")
     if actor.session and not reading:
         await _require_csrf(request, actor.session)
-    request.state.actor = actor
+    request.scope[_ACTOR] = actor  # not in the state, which servers may share between requests
 
 
 async def _actor(request: Request, parts: PartsDep) -> Actor:
@@ -107,7 +108,13 @@ async def _require_csrf(request: Request, session: Session) -> None:
 
 
 def actor_of(request: Request) -> Actor:
-    actor: Actor = request.state.actor
+    actor: Actor = request.scope[_ACTOR]
+    return actor
+
+
+def known_actor(request: Request) -> Actor | None:
+    """None on pages for everybody, and where nobody was let in."""
+    actor: Actor | None = request.scope.get(_ACTOR)
     return actor
 
 
@@ -119,10 +126,14 @@ def is_plain_loopback(request: Request) -> bool:
     return request.url.scheme == "http" and request.url.hostname in _LOOPBACK
 
 
-def set_cookie(request: Request, response: Response, name: str, value: str) -> None:
+def set_cookie(
+    request: Request, response: Response, name: str, value: str, *, seconds: int | None = None
+) -> None:
+    """Ends with the browser's session when `seconds` is left out."""
     response.set_cookie(
         name,
         value,
+        max_age=seconds,
         path="/backoffice",
         secure=not is_plain_loopback(request),
         httponly=True,

@@ -17,12 +17,15 @@ from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
 from sentops_backoffice.routes import (
     account,
-    actions,
+    audit,
+    datasets,
     datasets_api,
     login,
     overview,
     platform_api,
     staff,
+    training,
+    versions,
 )
 from sentops_backoffice.settings import Settings
 from sentops_backoffice.trainer import Trainer
@@ -85,6 +88,16 @@ def create_backoffice(settings: Settings) -> FastAPI:
 def _guarded() -> APIRouter:
     """Everything but the login page goes here."""
     router = APIRouter(prefix="/backoffice", dependencies=[Depends(guard)])
-    for part in (overview, account, staff, actions, datasets_api, platform_api):
+    for part in (
+        overview,
+        datasets,
+        training,
+        versions,
+        audit,
+        account,
+        staff,
+        datasets_api,
+        platform_api,
+    ):
         router.include_router(part.router)
     return router

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentops_backoffice.access import API, PASSWORD_PAGE, NewPasswordNeeded
+from sentops_backoffice.page import Page
 from sentops_core.domain.errors import InvalidInput, PlatformError, Unauthenticated
 from sentops_core.http.errors import on_http_exception, on_platform_error, status_of
 from sentops_core.http.limits import BodyLimit
@@ -95,6 +96,4 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _page(request: Request, status: int, sentence: str) -> Response:
-    pages = request.state.parts.pages
-    page: Response = pages.render("error.html", status=status, sentence=sentence)
-    return page
+    return Page(request, request.state.parts).render("error.html", status=status, sentence=sentence)

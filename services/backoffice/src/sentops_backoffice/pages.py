@@ -1,14 +1,11 @@
 """HTML from templates; everything put into them is escaped."""
 
-from datetime import datetime
 from typing import Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-
-def _moment(value: datetime | None) -> str:
-    return f"{value:%Y-%m-%d %H:%M} UTC" if value else ""
+from sentops_backoffice import charts
 
 
 class Pages:
@@ -22,7 +19,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters["moment"] = _moment
+        self._templates.globals["charts"] = charts
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         return HTMLResponse(self._templates.get_template(template).render(**values), status)

@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from sentops_backoffice.access import COOKIE, Actor, ActorDep, needs, set_session
+from sentops_backoffice.access import COOKIE, ActorDep, needs, set_session
 from sentops_backoffice.accounts import authenticate, check_new_password, start_session
-from sentops_backoffice.deps import Connection, Parts, PartsDep
+from sentops_backoffice.deps import Connection, PartsDep
 from sentops_backoffice.forms import read_form
+from sentops_backoffice.page import Page, PageDep
 from sentops_core.domain.errors import Forbidden, InvalidInput
 from sentops_core.store.audit import Audit
 from sentops_core.store.tokens import Role
@@ -26,14 +27,14 @@ async def post_logout(request: Request, connection: Connection) -> Response:
 
 
 @router.get("/password", summary="Choose a password")
-async def get_password(actor: ActorDep, parts: PartsDep) -> Response:
-    return _page(parts, actor)
+async def get_password(page: PageDep) -> Response:
+    return _page(page)
 
 
 @router.post("/password", summary="Change one's own password")
 @needs(Role.VIEWER)
 async def post_password(
-    request: Request, actor: ActorDep, parts: PartsDep, connection: Connection
+    request: Request, actor: ActorDep, parts: PartsDep, page: PageDep, connection: Connection
 ) -> Response:
     """Every other session of the account ends."""
     if actor.session is None:
@@ -44,9 +45,9 @@ async def post_password(
     parts.logins.check(*keys)
     if await authenticate(connection, parts.passwords, actor.name, now[:1000]) is None:
         parts.logins.failed(*keys)
-        return _page(parts, actor, sentence="The current password is wrong.", status=422)
+        return _page(page, sentence="The current password is wrong.", status=422)
     if complaint := _complaint(actor.name, now, new, again):
-        return _page(parts, actor, sentence=complaint, status=422)
+        return _page(page, sentence=complaint, status=422)
     await Users(connection).set_password(actor.name, await parts.passwords.hash(new))
     session = await start_session(
         connection,
@@ -72,8 +73,5 @@ def _complaint(name: str, now: str, new: str, again: str) -> str | None:
     return None
 
 
-def _page(parts: Parts, actor: Actor, *, sentence: str = "", status: int = 200) -> Response:
-    page: Response = parts.pages.render(
-        "password.html", status=status, actor=actor, sentence=sentence
-    )
-    return page
+def _page(page: Page, *, sentence: str = "", status: int = 200) -> Response:
+    return page.render("password.html", status=status, current="account", sentence=sentence)

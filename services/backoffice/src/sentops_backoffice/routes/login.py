@@ -10,8 +10,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from sentops_backoffice.access import COOKIE, PASSWORD_PAGE, set_cookie, set_session
 from sentops_backoffice.accounts import authenticate, start_session
-from sentops_backoffice.deps import Parts, PartsDep
+from sentops_backoffice.deps import PartsDep
 from sentops_backoffice.forms import read_form, text_fields
+from sentops_backoffice.page import Page, PageDep
 from sentops_core.domain.errors import Forbidden, Overloaded
 from sentops_core.store.audit import Audit
 from sentops_core.store.pool import transaction
@@ -36,13 +37,13 @@ async def backoffice() -> Response:
 
 @router.get("/backoffice/login", summary="The login page")
 async def get_login(
-    request: Request, parts: PartsDep, wanted: Annotated[str, Query(alias="next")] = _INDEX
+    request: Request, page: PageDep, wanted: Annotated[str, Query(alias="next")] = _INDEX
 ) -> Response:
-    return _page(request, parts, wanted)
+    return _page(request, page, wanted)
 
 
 @router.post("/backoffice/login", summary="Log in")
-async def post_login(request: Request, parts: PartsDep) -> Response:
+async def post_login(request: Request, parts: PartsDep, page: PageDep) -> Response:
     fields = text_fields(await read_form(request))
     name, password = fields.get("name", "").strip()[:100], fields.get("password", "")
     wanted = fields.get("next", _INDEX)
@@ -51,15 +52,15 @@ async def post_login(request: Request, parts: PartsDep) -> Response:
     try:
         parts.logins.check(*keys)
     except Overloaded as error:
-        return _page(request, parts, wanted, name=name, sentence=str(error), status=429)
+        return _page(request, page, wanted, name=name, sentence=str(error), status=429)
     # Counted before the check, so that many guesses at once are not all let through.
     parts.logins.failed(*keys)
     async with transaction(parts.pool) as connection:
         user = await authenticate(connection, parts.passwords, name, password[:1000])
         if user is None:
             log.warning("login_failed")
-            sentence = "Name or password is wrong."
-            return _page(request, parts, wanted, name=name, sentence=sentence, status=401)
+            sentence = page.words("login.wrong")
+            return _page(request, page, wanted, name=name, sentence=sentence, status=401)
         session = await start_session(
             connection,
             user.name,
@@ -78,7 +79,7 @@ async def post_login(request: Request, parts: PartsDep) -> Response:
 
 def _page(
     request: Request,
-    parts: Parts,
+    page: Page,
     wanted: str,
     *,
     name: str = "",
@@ -86,7 +87,7 @@ def _page(
     status: int = 200,
 ) -> Response:
     csrf = request.cookies.get(_LOGIN_COOKIE) or secrets.token_urlsafe(32)
-    response = parts.pages.render(
+    response = page.render(
         "login.html", status=status, csrf=csrf, next=_inside(wanted), name=name, sentence=sentence
     )
     set_cookie(request, response, _LOGIN_COOKIE, csrf)

@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from sentops_backoffice.access import Actor, ActorDep, needs
+from sentops_backoffice.access import ActorDep, needs
 from sentops_backoffice.accounts import create_user
-from sentops_backoffice.deps import Connection, Parts, PartsDep
+from sentops_backoffice.deps import Connection
 from sentops_backoffice.forms import read_form, text_fields
+from sentops_backoffice.page import Page, PageDep
 from sentops_core.domain.errors import Conflict, InvalidInput
 from sentops_core.store.audit import Audit
 from sentops_core.store.pool import Connection as StoreConnection
@@ -24,13 +25,13 @@ UserName = Annotated[str, Path(max_length=_LONGEST_NAME)]
 
 @router.get("", summary="Accounts")
 @needs(Role.ADMIN)
-async def get_users(actor: ActorDep, parts: PartsDep, connection: Connection) -> Response:
-    return await _page(parts, connection, actor)
+async def get_users(page: PageDep, connection: Connection) -> Response:
+    return await _page(page, connection)
 
 
 @router.post("", summary="Make an account")
 async def post_user(
-    request: Request, actor: ActorDep, parts: PartsDep, connection: Connection
+    request: Request, actor: ActorDep, page: PageDep, connection: Connection
 ) -> Response:
     """The first password is ours, shown once, and must be changed at the first login."""
     fields = text_fields(await read_form(request))
@@ -48,7 +49,7 @@ async def post_user(
         raise InvalidInput(f"The role is one of {', '.join(Role)}.")
     password = secrets.token_urlsafe(12)
     await create_user(connection, name, password, Role(role), actor=actor.name)
-    return await _page(parts, connection, actor, made=(name, password))
+    return await _page(page, connection, made=(name, password))
 
 
 @router.post("/{name}/{change}", summary="Change an account")
@@ -69,17 +70,12 @@ async def post_change(
 
 
 async def _page(
-    parts: Parts,
-    connection: StoreConnection,
-    actor: Actor,
-    *,
-    made: tuple[str, str] | None = None,
+    page: Page, connection: StoreConnection, *, made: tuple[str, str] | None = None
 ) -> Response:
-    page: Response = parts.pages.render(
+    return page.render(
         "users.html",
-        actor=actor,
+        current="settings",
         users=await Users(connection).by_name(),
         roles=list(Role),
         made=made,
     )
-    return page
