@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.support.browser",
     "tests.support.helm",
     "tests.support.postgres",
+    "tests.support.mlflow_server",  # after the database that it needs
     "tests.support.seaweedfs",
 ]

@@ -25,6 +25,7 @@ from sentops_trainer.routes import (
     training_jobs,
 )
 from sentops_trainer.settings import ClusterSettings, LocalSettings
+from sentops_trainer.tracking.startup import tracking
 
 
 def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
@@ -39,6 +40,7 @@ def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
             async with (
                 _opened(settings, pool, registry) as substrate,
                 _running(substrate.loop),
+                tracking(settings, registry),
             ):
                 yield {
                     "control_plane": substrate.control_plane,

@@ -1,8 +1,12 @@
 """What the control plane counts; names are shared with the operator where the meaning is the same."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,27 @@ class MirrorMetrics:
                 registry=registry,
             ),
         )
+
+
+class MlflowFigures(Collector):
+    """How far MLflow is behind; what is not known yet, or known by another replica, is absent."""
+
+    def __init__(self) -> None:
+        self.behind: Mapping[str, int] | None = None  # by kind
+        self.succeeded_at: datetime | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        behind = GaugeMetricFamily(
+            "sentops_mlflow_behind",
+            "Training jobs, versions and aliases that MLflow does not know as they are.",
+            labels=("kind",),
+        )
+        for kind, count in (self.behind or {}).items():
+            behind.add_metric((kind,), count)
+        succeeded = GaugeMetricFamily(
+            "sentops_mlflow_last_success_timestamp_seconds",
+            "When MLflow was last brought up to date without trouble.",
+        )
+        if self.succeeded_at is not None:
+            succeeded.add_metric((), self.succeeded_at.timestamp())
+        yield from (behind, succeeded)

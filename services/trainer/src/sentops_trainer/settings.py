@@ -11,6 +11,7 @@ from sentops_core.artifacts.places import place_at
 from sentops_core.domain.base import ModelName
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.settings import ServiceSettings, read_settings
+from sentops_trainer.tracking.files import Files
 
 _PREFIX = "SENTOPS_TRAINER_"
 
@@ -18,6 +19,12 @@ _PREFIX = "SENTOPS_TRAINER_"
 class SubstrateName(StrEnum):
     LOCAL = "local"  # one machine: rows, processes, slots of one model server
     KUBERNETES = "kubernetes"  # custom resources, which the operator carries out
+
+
+def _web_address(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("give MLflow's address as http://host:port or https://host")
+    return url
 
 
 class Settings(ServiceSettings):
@@ -31,6 +38,10 @@ class Settings(ServiceSettings):
     store_uri: str  # root of the artefact store
     backoffice_url: str = "http://127.0.0.1:8001"  # where /backoffice/* of this port leads
     model_name: ModelName = "sentiment"
+    # Empty: no mirror. Secret, because it may hold a user's password.
+    mlflow_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    mlflow_artifacts: Files = Files.ALL
+    mlflow_seconds: float = Field(default=5.0, gt=0, le=600)
 
 
 class LocalSettings(Settings):

@@ -141,8 +141,8 @@ def _away() -> Unavailable:
 
 
 @asynccontextmanager
-async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection inside a transaction: committed at the end, rolled back on any error."""
+async def session(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection outside of any transaction; locks of the session end with the block."""
     with database_errors():
         try:
             connection = await pool.acquire(timeout=10)
@@ -151,7 +151,13 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         ) as error:  # wider than what may pass below: the body's own files are no database
             raise _away() from error
         try:
-            async with connection.transaction():
-                yield connection
+            yield connection
         finally:
             await pool.release(connection)
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection inside a transaction: committed at the end, rolled back on any error."""
+    async with session(pool) as connection, connection.transaction():
+        yield connection
