@@ -1,0 +1,240 @@
+"""Prometheus, its rules, Alertmanager and Grafana's data sources: files that nothing of ours reads when it starts."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import promql_parser
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from sentops_core.store.dashboard_access import READER
+from sentops_core.store.prepare import DATABASE
+from tests.charts.test_metrics import known_metrics, selectors
+from tests.compose.composition import FOLDER, ROOT, composition, interpolate, settings
+
+CONFIG: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus/prometheus.yml").read_text())
+RULES = sorted((ROOT / "grafana/rules").glob("*.yaml"))
+SOURCES = ROOT / "grafana/provisioning/datasources/datasources.yaml"
+STACK = composition()
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    assert len({group["name"] for group in groups}) == len(groups)
+    return [rule for group in groups for rule in group["rules"]]
+
+
+# ---- Prometheus
+
+
+def jobs() -> dict[str, list[str]]:
+    return {
+        job["job_name"]: [target for one in job["static_configs"] for target in one["targets"]]
+        for job in CONFIG["scrape_configs"]
+    }
+
+
+def test_every_program_with_metrics_is_scraped_where_it_listens() -> None:
+    programs = {one.name: one.ports[0].container for one in STACK if one.ours and one.ports}
+    del programs["mlflow"]  # it has none
+    scraped = jobs()
+    assert {name: scraped[name] for name in programs} == {
+        name: [f"{name}:{port}"] for name, port in programs.items()
+    }
+    assert set(scraped) - set(programs) == {"caddy", "prometheus", "alertmanager"}
+
+
+def test_prometheus_reaches_all_that_it_is_told_of() -> None:
+    told = [target for targets in jobs().values() for target in targets]
+    told += [
+        target
+        for one in CONFIG["alerting"]["alertmanagers"]
+        for config in one["static_configs"]
+        for target in config["targets"]
+    ]
+    others = {target.split(":")[0] for target in told} - {"127.0.0.1"}
+    assert others <= STACK.reaches("prometheus")
+
+
+def test_rules_are_where_prometheus_looks_for_them() -> None:
+    mounts = {mount.target: mount.source for mount in STACK["prometheus"].mounts}
+    (pattern,) = CONFIG["rule_files"]
+    assert (FOLDER / mounts[str(Path(pattern).parent)]).resolve() == RULES[0].parent
+    command = STACK["prometheus"].content["command"]
+    (file,) = [one.split("=")[1] for one in command if one.startswith("--config.file=")]
+    assert (FOLDER / mounts[str(Path(file).parent)] / Path(file).name).is_file()
+
+
+def test_alerts_ask_for_metrics_and_labels_that_programs_have() -> None:
+    known = {**known_metrics(), "up": set()}
+    for rule in rules():
+        asked = selectors(promql_parser.parse(rule["expr"]))
+        assert asked, rule["alert"]
+        for one in asked:
+            assert one.name in known, f"{rule['alert']} asks for {one.name}"
+            labels = {matcher.name for matcher in one.matchers.matchers}
+            assert labels - {"job", "instance"} <= known[one.name], rule["alert"]
+
+
+def test_alerts_name_programs_that_are_scraped_and_say_what_to_do() -> None:
+    names = [rule["alert"] for rule in rules()]
+    assert len(set(names)) == len(names)
+    for rule in rules():
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert set(rule["annotations"]) == {"summary", "description"}
+        for pattern in re.findall(r'job=~?"([^"]+)"', rule["expr"]):
+            assert set(pattern.split("|")) <= set(jobs()), rule["alert"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+def test_promtool_finds_nothing() -> None:
+    checks: list[list[str | Path]] = [
+        ["check", "config", "--syntax-only", FOLDER / "prometheus/prometheus.yml"],
+        ["check", "rules", *RULES],
+    ]
+    for check in checks:
+        answer = subprocess.run(["promtool", *check], capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+# ---- Alertmanager
+
+
+def alertmanager(**values: str) -> dict[str, Any]:
+    stack = composition({**settings(), **values})
+    content: dict[str, Any] = yaml.safe_load(stack.content["configs"]["alertmanager"]["content"])
+    return content
+
+
+def receives(config: dict[str, Any], alert: str) -> str:
+    """Who gets it: the first route whose matchers all hold, else the root's."""
+    for route in config["route"]["routes"]:
+        for matcher in route["matchers"]:
+            found = re.fullmatch(r'(\w+)=~"(.*)"', matcher)
+            assert found is not None
+            assert found[1] == "alertname"
+            if re.fullmatch(found[2], alert):
+                return str(route["receiver"])
+    return str(config["route"]["receiver"])
+
+
+def test_alerts_go_to_people_once_an_address_is_set_and_to_nobody_before() -> None:
+    silent = alertmanager()
+    told = alertmanager(ALERT_EMAIL_TO="ops@example.org", SMTP_HOST="smtp.example.org")
+    for rule in rules():
+        assert receives(silent, rule["alert"]) == "nobody"
+        assert receives(told, rule["alert"]) == "people"
+    receivers = {one["name"]: one for one in told["receivers"]}
+    assert receivers["nobody"] == {"name": "nobody"}
+    (mail,) = receivers["people"]["email_configs"]
+    assert mail == {"to": "ops@example.org", "send_resolved": True}
+    assert told["global"]["smtp_smarthost"] == "smtp.example.org:587"
+    assert told["global"]["smtp_require_tls"] is True
+
+
+def test_the_password_of_the_mail_server_is_a_file_and_in_no_configuration() -> None:
+    config = alertmanager(SMTP_PASSWORD="pa$word")
+    assert "pa$word" not in str(config)
+    assert config["global"]["smtp_auth_password_file"] == "/run/secrets/smtp_password"
+    assert STACK["alertmanager"].content["secrets"] == ["smtp_password"]
+    assert STACK.content["secrets"]["smtp_password"] == {"environment": "SMTP_PASSWORD"}
+
+
+# ---- Grafana
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+
+
+Name = Annotated[str, StringConstraints(min_length=1)]
+
+
+class SqlOptions(Strict):
+    database: Name
+    sslmode: Literal["disable", "require", "verify-ca", "verify-full"]
+    postgres_version: int = Field(ge=900)
+    max_open_conns: int = Field(ge=1)
+
+
+class SqlSecret(Strict):
+    password: Name
+
+
+class Source(Strict):
+    name: Name
+    uid: Name
+    access: Literal["proxy"]
+    url: Name
+    is_default: bool = False
+    editable: Literal[False]
+
+
+class SqlSource(Source):
+    type: Literal["grafana-postgresql-datasource"]
+    user: Name
+    json_data: SqlOptions
+    secure_json_data: SqlSecret
+
+
+class PrometheusOptions(Strict):
+    http_method: Literal["POST"]
+    time_interval: Annotated[str, StringConstraints(pattern=r"^\d+s$")]
+
+
+class PrometheusSource(Source):
+    type: Literal["prometheus"]
+    json_data: PrometheusOptions
+
+
+class Provisioned(Strict):
+    api_version: Literal[1]
+    prune: Literal[True]
+    datasources: list[Annotated[SqlSource | PrometheusSource, Field(discriminator="type")]]
+
+
+@pytest.fixture(scope="module")
+def provisioned() -> Provisioned:
+    return Provisioned.model_validate(yaml.safe_load(SOURCES.read_text()))
+
+
+def test_data_sources_are_distinct_and_one_is_the_default(provisioned: Provisioned) -> None:
+    sources = provisioned.datasources
+    assert len({one.uid for one in sources}) == len({one.name for one in sources}) == len(sources)
+    assert [one.type for one in sources if one.is_default] == ["grafana-postgresql-datasource"]
+
+
+def test_grafana_reads_the_database_as_the_role_that_may_only_read(
+    provisioned: Provisioned,
+) -> None:
+    (sql,) = [one for one in provisioned.datasources if isinstance(one, SqlSource)]
+    assert (sql.user, sql.json_data.database) == (READER, DATABASE)
+    values = settings()
+    environment = composition(values)["grafana"].environment
+    password = interpolate(sql.secure_json_data.password, environment)
+    assert password == values["GRAFANA_DATABASE_PASSWORD"]
+    image = STACK["postgres"].image
+    assert sql.json_data.postgres_version == 100 * int(re.findall(r":(\d+)", image)[0])
+
+
+def test_grafana_asks_servers_that_it_reaches(provisioned: Provisioned) -> None:
+    for one in provisioned.datasources:
+        host, port = one.url.removeprefix("http://").split(":")
+        assert host in STACK.reaches("grafana")
+        assert int(port) in {published.container for published in STACK[host].ports}
+    (scraped,) = [one for one in provisioned.datasources if isinstance(one, PrometheusSource)]
+    assert scraped.json_data.time_interval == CONFIG["global"]["scrape_interval"]
+
+
+def test_grafana_is_below_one_path_with_and_without_the_edge() -> None:
+    environment = composition(settings(domain="a.example.org"))["grafana"].environment
+    assert environment["GF_SERVER_ROOT_URL"] == "https://a.example.org/grafana/"
+    assert environment["GF_SERVER_SERVE_FROM_SUB_PATH"] == "true"
+    (mount,) = [one for one in STACK["grafana"].mounts if one.of_a_folder]
+    assert (FOLDER / mount.source / "datasources" / SOURCES.name).resolve() == SOURCES
+    assert mount.target == "/etc/grafana/provisioning"
