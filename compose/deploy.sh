@@ -14,7 +14,7 @@
 # going back failed as well: a person is needed. Everything said is in deploy.log, too.
 set -Eeuo pipefail
 
-readonly READY_SECONDS=90 # for what is up and healthy to answer through all of it
+readonly READY_SECONDS=${DEPLOY_READY_SECONDS:-90} # for what is up and healthy to answer through all of it
 readonly LOG_LINES=20
 
 say() { printf '%s\n' "$*"; }
@@ -140,10 +140,12 @@ show_trouble() {
     docker compose ps --all --format '{{.Service}} {{.State}} {{or .Health "-"}} {{.ExitCode}}' </dev/null |
         while read -r service state health code; do
             case "$state $health $code" in
-            "running healthy "* | "running - "* | "exited "*" 0") continue ;;
+            "running healthy "* | "running - "* | "exited "*" 0") ;;
+            *)
+                say "--- $service: $state, $health (exit code $code); its last lines:"
+                docker compose logs --no-color --no-log-prefix --tail "$LOG_LINES" "$service" </dev/null || true
+                ;;
             esac
-            say "--- $service: $state, $health (exit code $code); its last lines:"
-            docker compose logs --no-color --no-log-prefix --tail "$LOG_LINES" "$service" </dev/null || true
         done
 }
 
