@@ -42,7 +42,7 @@ class MlflowServer:
     database: str
     folder: Path
     port: int
-    allowed_hosts: str = "localhost:*,127.0.0.1:*"
+    allowed_hosts: str = "127.0.0.1:*"
     process: subprocess.Popen[bytes] | None = None
 
     @property

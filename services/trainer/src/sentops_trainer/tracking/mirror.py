@@ -168,7 +168,10 @@ class Round:
     # A mark in each experiment tells whether this MLflow is the one that was told, and no older copy of it.
 
     async def _begin_anew_if_mlflow_did(self) -> None:
-        for name, mark in (await self._table.experiments()).items():
+        marks = await self._table.experiments()
+        if not marks:
+            await self._mlflow.experiment("Default")  # whether it lets us in is worth knowing early
+        for name, mark in marks.items():
             key, value = mark.split(" ", 1)
             found = await self._mlflow.experiment(name)
             tags = {} if found is None else {t["key"]: t["value"] for t in found.get("tags", ())}
