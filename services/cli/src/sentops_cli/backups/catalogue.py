@@ -32,7 +32,8 @@ def read_catalogue(place: BackupPlace) -> Catalogue:
     for name in sorted(name for name in place.folders() if is_name(name)):
         content = place.read(f"{name}/{MANIFEST}")
         if content is None:
-            unfinished.append(name)
+            if place.holds(name):
+                unfinished.append(name)
             continue
         try:
             backups.append(parse_backup(name, content))

@@ -5,17 +5,24 @@ import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from sentops_cli.backups.manifest import STORE, BackupDamaged
+from sentops_cli.backups.manifest import (
+    LISTING_SEAL,
+    MANIFEST,
+    MANIFEST_SEAL,
+    STORE,
+    BackupDamaged,
+)
 from sentops_cli.outcome import CommandError, ExitCode
-from sentops_core.artifacts.places import s3_filesystem
+from sentops_core.artifacts.places import s3_client, s3_errors
 from sentops_core.domain.errors import PlatformError
 
 # Texts of users and hashes of passwords are in a backup.
 _PRIVATE = 0o700
+_MARKS = frozenset({MANIFEST, MANIFEST_SEAL, LISTING_SEAL})
 
 
 class BackupPlace(Protocol):
@@ -29,6 +36,7 @@ class BackupPlace(Protocol):
     def writing(self, name: str) -> AbstractContextManager[BinaryIO]: ...
     def reading(self, name: str) -> AbstractContextManager[BinaryIO]: ...
     def folders(self, name: str = "") -> list[str]: ...
+    def holds(self, name: str) -> bool: ...
     def remove(self, name: str) -> None: ...
 
 
@@ -112,6 +120,10 @@ class DiskFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def holds(self, name: str) -> bool:
+        """Whether there is anything of this name."""
+        return (self._root / name).exists()
+
     def remove(self, name: str) -> None:
         """Gone at once under this name, and then from the disk."""
         target = self._root / name
@@ -129,13 +141,25 @@ class S3Folder:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self._client: Any = None
         self.uri = f"s3://{prefix}"
+
+    @contextmanager
+    def _s3(self) -> Iterator[Any]:
+        with s3_errors():
+            self._client = self._client or s3_client()
+            yield self._client
+
+    def _objects(self, store: Any, name: str) -> list[str]:
+        """Not the folders, which some servers go on listing for a while after the last object in them went."""
+        found = store.find(f"{self._prefix}/{name}", detail=True)
+        return [path for path, entry in found.items() if entry["type"] == "file"]
 
     def prepare(self) -> None:
         """Nothing to make: a bucket is its owner's, and the first write tells what is wrong."""
 
     def read(self, name: str) -> bytes | None:
-        with s3_filesystem() as store:
+        with self._s3() as store:
             try:
                 content: bytes = store.cat_file(f"{self._prefix}/{name}")
             except FileNotFoundError:
@@ -143,12 +167,12 @@ class S3Folder:
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        with s3_filesystem() as store:
+        with self._s3() as store:
             store.pipe_file(f"{self._prefix}/{name}", content)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        with s3_filesystem() as store:
+        with self._s3() as store:
             file = store.open(f"{self._prefix}/{name}", "wb")
             try:
                 yield cast("BinaryIO", file)
@@ -161,7 +185,7 @@ class S3Folder:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
-        with s3_filesystem() as store:
+        with self._s3() as store:
             try:
                 file = store.open(f"{self._prefix}/{name}", "rb", cache_type="readahead")
             except FileNotFoundError as error:
@@ -170,7 +194,7 @@ class S3Folder:
                 yield cast("BinaryIO", file)
 
     def folders(self, name: str = "") -> list[str]:
-        with s3_filesystem() as store:
+        with self._s3() as store:
             try:
                 found = store.ls(f"{self._prefix}/{name}".rstrip("/"), detail=True)
             except FileNotFoundError:
@@ -181,9 +205,18 @@ class S3Folder:
                 if entry["type"] == "directory"
             )
 
+    def holds(self, name: str) -> bool:
+        with self._s3() as store:
+            return bool(self._objects(store, name))
+
     def remove(self, name: str) -> None:
-        with s3_filesystem() as store, suppress(FileNotFoundError):
-            store.rm(f"{self._prefix}/{name}", recursive=True)
+        """What says that all is there goes first, so that a removal that is cut off leaves nothing that looks whole."""
+        with self._s3() as store, suppress(FileNotFoundError):
+            found = self._objects(store, name)
+            marks = [one for one in found if one.rpartition("/")[2] in _MARKS]
+            for some in (marks, [one for one in found if one not in marks]):
+                if some:
+                    store.rm(some)
 
 
 @contextmanager

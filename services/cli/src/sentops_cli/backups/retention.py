@@ -85,7 +85,7 @@ def _sweep(place: BackupPlace) -> tuple[int, str]:
         catalogue = read_catalogue(place)
         if reason := _why_not_now(catalogue):
             return removed, reason
-        if folder not in _needed(catalogue):
+        if folder not in _needed(catalogue) and place.holds(f"{STORE}/{folder}"):
             place.remove(f"{STORE}/{folder}")
             removed += 1
     return removed, ""

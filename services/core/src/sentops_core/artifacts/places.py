@@ -343,12 +343,25 @@ def _sweep(parent: Path) -> None:
 
 @contextmanager
 def s3_filesystem() -> Iterator[Any]:
-    """An S3 client by the standard AWS_* environment; its failures as errors of ours."""
+    """A client of its own, for one piece of work; its failures as errors of ours."""
+    with s3_errors():
+        yield s3_client()
+
+
+def s3_client() -> Any:
+    """A client by the standard AWS_* environment."""
     import s3fs  # noqa: PLC0415 - a second to import, and installs on one disk never need it
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+    return s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+
+
+@contextmanager
+def s3_errors() -> Iterator[None]:
+    """What a client of S3 raises, as errors of ours."""
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
     try:
-        yield s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+        yield
     except FileNotFoundError as error:
         raise ArtifactError(f"the S3 store answered: {error}") from error
     except PermissionError as error:
