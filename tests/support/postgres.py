@@ -74,18 +74,18 @@ def postgres_server() -> Iterator[str]:
 def postgres_template(postgres_server: str) -> Iterator[str]:
     """The name of a migrated database that others are copied from; nobody may stay connected to it."""
     name = f"sentops_template_{uuid.uuid4().hex[:12]}"
-    run_aside(_administer(postgres_server, f"CREATE DATABASE {name}"))
+    run_aside(administer(postgres_server, f"CREATE DATABASE {name}"))
     run_aside(migrate_url(with_database(postgres_server, name)))
     yield name
-    run_aside(_administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
+    run_aside(administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def copied_database(server: str, template: str) -> Iterator[str]:
     """The URL of a new database like the template; dropped when the generator goes on."""
     name = f"sentops_test_{uuid.uuid4().hex[:12]}"
-    run_aside(_administer(server, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    run_aside(administer(server, f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield with_database(server, name)
-    run_aside(_administer(server, f"DROP DATABASE {name} WITH (FORCE)"))
+    run_aside(administer(server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def connection(shared_database_url: str) -> AsyncIterator[Connection]:
         await opened.close()
 
 
-async def _administer(url: str, statement: str) -> None:
+async def administer(url: str, statement: str) -> None:
     opened = await open_connection(url)
     try:
         await opened.execute(statement)
