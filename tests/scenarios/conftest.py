@@ -12,7 +12,15 @@ from tests.support.programs import Program, running
 
 
 @pytest.fixture
-def platform(database_url: str, tmp_path: Path) -> Iterator[Platform]:
+def trainer_settings() -> dict[str, str]:
+    """More settings of the trainer; a module says its own."""
+    return {}
+
+
+@pytest.fixture
+def platform(
+    database_url: str, tmp_path: Path, trainer_settings: dict[str, str]
+) -> Iterator[Platform]:
     token, control = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
     store = f"file://{tmp_path}/store"
     with ExitStack() as stack:
@@ -32,6 +40,7 @@ def platform(database_url: str, tmp_path: Path) -> Iterator[Platform]:
             TOKEN=token,
             RUNS_DIR=str(tmp_path / "runs"),
             CONVERGE_SECONDS="0.1",
+            **trainer_settings,
         )
         web = program(
             "web",

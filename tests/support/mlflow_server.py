@@ -31,7 +31,7 @@ SETTINGS = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-_START_SECONDS = 120  # the first start compiles the libraries and makes 65 tables
+_START_SECONDS = 200  # the first start compiles the libraries and makes 65 tables
 
 
 @dataclass
