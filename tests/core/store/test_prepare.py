@@ -348,8 +348,13 @@ CLOSED_COLUMNS = {
     "examples.group_key",
     "examples.text",
     "feedback.note",
+    "labelling_items.content_hash",
+    "labelling_items.text",
+    "labelling_votes.note",
     "predictions.text",
     "predictions.text_hash",
+    "quarantined_sources.evidence_text",
+    "quarantined_sources.note",
 }
 
 
