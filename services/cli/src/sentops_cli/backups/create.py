@@ -101,8 +101,10 @@ def _fill(
         with place.writing(f"{name}/{DATABASE}") as target:
             written = database_dump.dump(client, moment.token, target, steps.advance)
     files = [BackupFile(name=DATABASE, bytes=written.bytes, sha256=written.sha256)]
-    if source.grafana is not None:
+    if source.grafana is not None and grafana_state.has_state(source.grafana):
         files.append(_copy_grafana(source.grafana, place, name, steps))
+    elif source.grafana is not None:
+        steps.note(f"Grafana has never started: there is no {GRAFANA} in {source.grafana}")
     found, elsewhere = _store_folders(moment, source.store_uri, place, steps)
     backup = Backup(
         name=name,

@@ -21,13 +21,16 @@ _SIDE_FILES = ("-journal", "-wal", "-shm")
 _PRIVATE = 0o640
 
 
+def has_state(folder: Path) -> bool:
+    """False where no Grafana ever started; PlatformError when the folder itself is not there."""
+    if not folder.is_dir():
+        raise PlatformError(f"{folder} is not there: name Grafana's data folder, or leave it out.")
+    return (folder / FILE).exists()
+
+
 def copy_state(folder: Path, target: Path) -> None:
     """A consistent copy while Grafana writes; PlatformError for what is no whole SQLite file."""
     source = folder / FILE
-    if not source.is_file():
-        raise PlatformError(
-            f"There is no {FILE} in {folder}: start Grafana once, or leave its folder out."
-        )
     deadline = time.monotonic() + _PATIENCE
 
     def waiting(status: int, _remaining: int, _total: int) -> None:

@@ -11,6 +11,11 @@ from sentops_core.store.audit import Audit
 from sentops_core.store.pool import Connection, database_errors, describe, open_connection
 
 _LEDGER = "schema_migrations"
+# What only use of the platform fills; other tables have rows from the start (settings, the ledger).
+_FILLED_BY_USE = (
+    *("predictions", "feedback", "examples", "datasets", "training_jobs", "model_versions"),
+    *("users", "api_tokens", "audit_log"),
+)
 _PATIENCE = 5.0  # seconds: who was stopped just now closes its sessions in a moment
 _PAUSE = 0.25
 
@@ -110,14 +115,14 @@ async def _inspect(url: str, backup: Backup, *, replace: bool) -> Target:
 
 
 def _refuse_full(url: str, rows: dict[str, int], *, replace: bool) -> None:
-    """A schema without rows counts as empty: that is what starting the platform once leaves."""
+    """A schema that nobody has used counts as empty: that is what preparing a server leaves."""
     if rows and _LEDGER not in rows:
         raise CommandError(
             f"The database {describe(url)} holds tables that are not Sentops' ({', '.join(list(rows)[:3])}): "
             "restore into an empty one.",
             ExitCode.REFUSED,
         )
-    full = {name: count for name, count in rows.items() if count and name != _LEDGER}
+    full = {name: rows[name] for name in _FILLED_BY_USE if rows.get(name)}
     if full and not replace:
         some = ", ".join(f"{count} in {name}" for name, count in list(full.items())[:4])
         raise CommandError(
