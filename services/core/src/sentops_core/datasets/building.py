@@ -11,13 +11,14 @@ from typing import Literal
 import structlog
 
 from sentops_core.artifacts import put_folder
-from sentops_core.datasets.draft import Candidate, Draft, Member, draft_version
+from sentops_core.datasets.draft import LABELLING, Candidate, Draft, Member, draft_version
 from sentops_core.datasets.materialise import DatasetCard, address_of, write_folder
 from sentops_core.datasets.reading import Reading
 from sentops_core.datasets.report import BuildReport, ReadReport, Refusal, Refusals, RefusedRow
 from sentops_core.datasets.split import Split
 from sentops_core.datasets.votes import decide_votes
 from sentops_core.domain.errors import Conflict, InvalidInput
+from sentops_core.domain.text import normalise
 from sentops_core.language import DetectLanguage
 from sentops_core.store.audit import Audit
 from sentops_core.store.datasets import (
@@ -30,6 +31,7 @@ from sentops_core.store.datasets import (
 )
 from sentops_core.store.examples import ExampleRow, Examples
 from sentops_core.store.feedback import Feedback
+from sentops_core.store.labelled import LabelledText, labelled_texts
 from sentops_core.store.pool import Connection, Pool, transaction
 
 log = structlog.get_logger()
@@ -99,19 +101,32 @@ async def build_from_file(
 async def build_from_feedback(
     pool: Pool, request: BuildRequest, *, detect_language: DetectLanguage
 ) -> Built:
-    """A version of the parent's rows and what people said of answers, corrections and confirmations alike."""
+    """A version of the parent's rows and what people said: of answers, and in the labelling queue."""
     async with transaction(pool) as connection:
         ground = await _ground(connection, request)
         votes = [vote async for vote in Feedback(connection).for_dataset()]
+        labelled = await labelled_texts(connection)
     candidates, tied = decide_votes(votes)
+    candidates += [_candidate(one) for one in labelled]  # last: annotators outweigh voters
     if not candidates:
         raise InvalidInput(
-            "There is no feedback to learn from yet: correct or confirm some answers first."
+            "There is no feedback to learn from yet: correct or confirm some answers, or label texts of the queue."
             if not tied
             else f"People disagree on each of the {len(tied)} texts they voted on; more votes will decide."
         )
     return await _build(
         pool, ground, candidates, request, detect_language=detect_language, refused=tied
+    )
+
+
+def _candidate(labelled: LabelledText) -> Candidate:
+    return Candidate(
+        text=normalise(labelled.text),
+        label=labelled.label,
+        source=LABELLING,
+        annotator=labelled.annotators,
+        prediction_id=labelled.prediction_id,
+        row_id=f"labelling item {labelled.item}",
     )
 
 

@@ -12,7 +12,8 @@ from sentops_core.store.feedback import VotedText
 def decide_votes(votes: Iterable[VotedText]) -> tuple[list[Candidate], list[RefusedRow]]:
     """One candidate per text that people agree on; a tie is left out and reported.
 
-    `vote_id` is a UUIDv7: of two votes of one client the greater one is the newer.
+    `vote_id` is a UUIDv7: of two votes of one client the greater one is the newer. Where staff looked at a vote on
+    a text, only such votes decide about it.
     """
     last: dict[bytes, dict[str, VotedText]] = {}
     for vote in sorted(votes, key=lambda vote: vote.vote_id):
@@ -20,7 +21,9 @@ def decide_votes(votes: Iterable[VotedText]) -> tuple[list[Candidate], list[Refu
             last.setdefault(content_hash(vote.text), {})[vote.client] = vote
     candidates: list[Candidate] = []
     tied: list[RefusedRow] = []
-    for voices in last.values():
+    for everyone in last.values():
+        reviewed = {client: vote for client, vote in everyone.items() if vote.reviewed_by}
+        voices = reviewed or everyone
         counts = Counter(vote.label for vote in voices.values()).most_common()
         newest = max(voices.values(), key=lambda vote: vote.vote_id)
         if len(counts) > 1 and counts[0][1] == counts[1][1]:
@@ -35,7 +38,7 @@ def decide_votes(votes: Iterable[VotedText]) -> tuple[list[Candidate], list[Refu
                 text=normalise(deciding.text),
                 label=deciding.label,
                 source=FEEDBACK,
-                annotator=deciding.client,
+                annotator=deciding.reviewed_by or deciding.client,
                 prediction_id=deciding.prediction_id,
                 row_id=deciding.prediction_id.hex,
             )

@@ -24,7 +24,10 @@ class FeedbackRow:
 
 @dataclass(frozen=True)
 class VotedText:
-    """A vote with the text it is about: a correction, or a confirmation when the labels are equal."""
+    """A vote with the text it is about: a correction, or a confirmation when the labels are equal.
+
+    `reviewed_by` is who of the staff let the vote stand, or set its label right.
+    """
 
     prediction_id: UUID
     client: str
@@ -38,6 +41,7 @@ class VotedText:
     voted_at: datetime
     predicted_at: datetime
     model_version: str
+    reviewed_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ WITH changed AS (
         ON CONFLICT (prediction_id, client) DO UPDATE
            SET label = EXCLUDED.label, note = EXCLUDED.note, vote_id = EXCLUDED.vote_id,
                voted_at = EXCLUDED.voted_at, predicted_at = EXCLUDED.predicted_at,
-               source = EXCLUDED.source, status = 'new'
+               source = EXCLUDED.source, status = 'new', corrected_label = NULL, reviewed_by = NULL,
+               reviewed_at = NULL
          WHERE feedback.vote_id < EXCLUDED.vote_id
     RETURNING 1
 )
@@ -80,25 +85,44 @@ SELECT prediction_id, client, label, vote_id, voted_at, predicted_at, note, sour
  ORDER BY vote_id
 """
 # Equality on created_at as well as on id leads each row to its one partition.
+# A vote that staff set right is refused and counts as what they said. The same rule stands in each statement.
 _FOR_DATASET = """
-SELECT f.prediction_id, f.client, p.text, f.label, p.label AS predicted_label, p.language, f.note,
-       f.source, f.vote_id, f.voted_at, f.predicted_at, p.model_version
+SELECT f.prediction_id, f.client, p.text,
+       CASE WHEN f.status = 'refused' THEN f.corrected_label ELSE f.label END AS label,
+       p.label AS predicted_label, p.language, f.note, f.source, f.vote_id, f.voted_at, f.predicted_at,
+       p.model_version, CASE WHEN f.status <> 'new' THEN f.reviewed_by END AS reviewed_by
   FROM feedback f
   JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
- WHERE f.voted_at > $1 AND f.status <> 'refused' AND p.text IS NOT NULL
+ WHERE f.voted_at > $1 AND p.text IS NOT NULL
+   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
  ORDER BY f.voted_at, f.vote_id
 """
 # A vote is never older than its prediction, so the bound on voted_at loses nothing and uses its index.
 _BY_VERSION = """
-SELECT p.model_version, count(*) AS votes, count(*) FILTER (WHERE f.label = p.label) AS "right"
+SELECT p.model_version, count(*) AS votes,
+       count(*) FILTER (
+           WHERE CASE WHEN f.status = 'refused' THEN f.corrected_label ELSE f.label END = p.label
+       ) AS "right"
   FROM feedback f
   JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
  WHERE f.voted_at >= $1 AND f.predicted_at >= $1 AND p.created_at >= $1
-   AND f.status <> 'refused' AND NOT p.shadow
+   AND NOT p.shadow
+   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
  GROUP BY p.model_version
  ORDER BY p.model_version
 """
-_COUNT_SINCE = "SELECT count(*) FROM feedback WHERE voted_at > $1 AND status <> 'refused'"
+_COUNT_SINCE = """
+SELECT count(*)
+  FROM feedback f
+ WHERE f.voted_at > $1
+   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
+"""
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -142,7 +166,8 @@ class Feedback:
 
         `since` looks at the vote's own time: one that waited in a spool can arrive later than newer ones.
 
-        Left out: refused votes, and predictions whose text was erased or has passed its retention.
+        Left out: refused votes unless staff said what would be right, votes of quarantined sources, and
+        predictions whose text was erased or has passed its retention.
         """
         async for row in self._connection.cursor(_FOR_DATASET, since or _EVER, prefetch=1000):
             yield VotedText(**row)
@@ -152,6 +177,6 @@ class Feedback:
         return count
 
     async def by_version(self, since: datetime) -> list[VersionVotes]:
-        """Votes on predictions made since then, by version; versions without votes are absent."""
+        """Votes that count on predictions made since then, by version; versions without votes are absent."""
         rows = await self._connection.fetch(_BY_VERSION, since)
         return [VersionVotes(**row) for row in rows]

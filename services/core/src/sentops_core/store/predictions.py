@@ -91,6 +91,12 @@ _WAIT_BRIEFLY = "SELECT set_config('lock_timeout', $1, true)"
 _DROP_MONTHS = "SELECT drop_predictions_before($1)"
 _FIRST_KEPT = "SELECT date_trunc('month', $1::timestamptz, 'UTC')"
 _DROP_ORPHANED_FEEDBACK = "DELETE FROM feedback WHERE predicted_at < $1"
+# What people decided about a text is kept as a labelled example is; a text that nobody decided about goes.
+_DROP_UNDECIDED_ITEMS = """
+UPDATE labelling_items
+   SET text = NULL, content_hash = NULL, state = 'expired'
+ WHERE predicted_at < $1 AND state IN ('open', 'contested', 'dropped') AND gold_label IS NULL
+"""
 
 _MARK_VERSIONS = """
 UPDATE dataset_versions v
@@ -111,6 +117,14 @@ WITH erased AS (
 )
 SELECT count(*) FROM erased
 """
+# Any item with a text that this client wrote, whoever else wrote it too: it may come back with their next one.
+_ERASE_LABELLING_ITEMS = """
+UPDATE labelling_items i
+   SET text = NULL, content_hash = NULL, gold_label = NULL, state = 'expired'
+  FROM predictions p
+ WHERE p.client = $1 AND i.content_hash = p.text_hash
+"""
+_FORGET_QUARANTINE = "DELETE FROM quarantined_sources WHERE kind = 'client' AND name = $1"
 _ERASE_FEEDBACK = """
 WITH erased AS (DELETE FROM feedback WHERE client = $1 RETURNING 1)
 SELECT count(*) FROM erased
@@ -186,6 +200,7 @@ class Predictions:
         dropped = [row[0] for row in await self._connection.fetch(_DROP_MONTHS, moment)]
         first_kept = await self._connection.fetchval(_FIRST_KEPT, moment)
         await self._connection.execute(_DROP_ORPHANED_FEEDBACK, first_kept)
+        await self._connection.execute(_DROP_UNDECIDED_ITEMS, first_kept)
         return dropped
 
     async def erase_client(self, client: str) -> Erasure:
@@ -194,6 +209,8 @@ class Predictions:
         Labels and scores stay as anonymous statistics; dataset versions built from the rows are marked.
         """
         versions = await self._connection.fetch(_MARK_VERSIONS, client)
+        await self._connection.execute(_ERASE_LABELLING_ITEMS, client)
+        await self._connection.execute(_FORGET_QUARANTINE, client)
         return Erasure(
             dataset_versions=tuple(sorted(row["name"] for row in versions)),
             examples=await self._connection.fetchval(_ERASE_EXAMPLES, client),
