@@ -11,8 +11,17 @@ from typing import Literal
 import structlog
 
 from sentops_core.artifacts import put_folder
-from sentops_core.datasets.draft import LABELLING, Candidate, Draft, Member, draft_version
+from sentops_core.datasets.draft import (
+    EDITED,
+    LABELLING,
+    Candidate,
+    Draft,
+    Member,
+    draft_version,
+)
+from sentops_core.datasets.edits import texts_of, with_edits
 from sentops_core.datasets.materialise import DatasetCard, address_of, write_folder
+from sentops_core.datasets.profile import Profile, profile_of
 from sentops_core.datasets.reading import Reading
 from sentops_core.datasets.report import BuildReport, ReadReport, Refusal, Refusals, RefusedRow
 from sentops_core.datasets.split import Split
@@ -119,6 +128,24 @@ async def build_from_feedback(
     )
 
 
+async def build_from_edits(
+    pool: Pool, request: BuildRequest, *, detect_language: DetectLanguage
+) -> Built:
+    """A version of the parent's rows as staff have relabelled them since."""
+    async with transaction(pool) as connection:
+        ground = await _ground(connection, request)
+        waiting = (
+            await Examples(connection).edits_waiting(ground.parent.name) if ground.parent else 0
+        )
+    if not waiting:
+        raise InvalidInput(
+            f"No label was changed since {ground.parent.name}: there is nothing new to build."
+            if ground.parent
+            else "There is no dataset yet: upload one first."
+        )
+    return await _build(pool, ground, [], request, detect_language=detect_language)
+
+
 def _candidate(labelled: LabelledText) -> Candidate:
     return Candidate(
         text=normalise(labelled.text),
@@ -192,15 +219,21 @@ async def _build(
     file: ReadReport | None = None,
     refused: Sequence[RefusedRow] = (),
 ) -> Built:
+    labels = tuple(ground.dataset.labels) or None
+    async with transaction(pool) as connection:
+        texts = await asyncio.to_thread(texts_of, ground.members, candidates)
+        edits = await Examples(connection).edited(texts)
+    wanted, overruled = with_edits(ground.members, candidates, edits, labels=labels)
     draft = await asyncio.to_thread(
         draft_version,
         ground.members,
-        candidates,
-        labels=tuple(ground.dataset.labels) or None,
+        wanted,
+        labels=labels,
         salt=ground.dataset.split_salt,
         detect_language=detect_language,
     )
-    report = _report(draft, ground, file, refused)
+    profile = await asyncio.to_thread(profile_of, draft.members)
+    report = _report(draft, ground, profile, file, [*refused, *overruled])
     with tempfile.TemporaryDirectory(prefix="sentops-dataset-") as folder:
         async with transaction(pool) as connection:
             built = await _write(connection, draft, ground, request, report, Path(folder))
@@ -215,7 +248,11 @@ async def _build(
 
 
 def _report(
-    draft: Draft, ground: _Ground, file: ReadReport | None, refused: Sequence[RefusedRow]
+    draft: Draft,
+    ground: _Ground,
+    profile: Profile,
+    file: ReadReport | None,
+    refused: Sequence[RefusedRow],
 ) -> BuildReport:
     erased = [
         RefusedRow(
@@ -227,8 +264,10 @@ def _report(
         rows_from_parent=len(ground.members),
         added=len(draft.added),
         relabelled=len(draft.relabelled),
+        edited=sum(change.member.source == EDITED for change in draft.relabelled),
         unchanged=draft.unchanged,
         left_out=Refusals.of([*refused, *draft.left_out, *erased]),
+        profile=profile,
     )
 
 
