@@ -109,10 +109,10 @@ def test_a_run_under_way_shows_its_settings_and_its_progress() -> None:
     assert run.tags["mlflow.user"] == "ada"
     told = [(point.key, point.value, point.step) for point in run.points]
     assert told == [
-        ("training.loss", 0.9, 0),
-        ("training.progress", 30.0, 0),
-        ("training.loss", 0.4, 1),
-        ("training.progress", 60.0, 1),
+        ("training.loss", 0.9, 10),
+        ("training.progress", 30.0, 10),
+        ("training.loss", 0.4, 20),
+        ("training.progress", 60.0, 20),
     ]
 
 

@@ -114,3 +114,37 @@ def _untouched_layer_norms(folder: Path) -> int:
     graph = onnx.load(folder / "artifact" / "model.onnx").graph
     arrays = [onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer]
     return sum(array.shape == (32,) and bool((array == 1).all()) for array in arrays)
+
+
+@pytest.mark.parametrize("done", METHODS, indirect=True)
+def test_the_answers_for_the_held_out_rows_are_kept_without_their_texts(
+    done: Done, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(published(done, tmp_path) / "answers.parquet").to_pylist()
+    holdout = read_dataset(Path(done.spec.dataset_uri.removeprefix("file://")), done.spec).holdout
+    assert {row["content_hash"] for row in rows} == set(holdout.hashes)
+    assert set(rows[0]) == {"content_hash", "truth", "answer", "score"}
+    right = sum(row["truth"] == row["answer"] for row in rows) / len(rows)
+    assert done.result.evaluation is not None
+    assert right == pytest.approx(done.result.evaluation.accuracy, abs=1e-6)
+
+
+def test_of_very_many_held_out_rows_always_the_same_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from sentops_core.inference import Scored
+    from sentops_trainer.engine import packaging
+    from sentops_trainer.rows import Rows
+
+    monkeypatch.setattr(packaging, "MOST_ANSWERS", 2)
+    hashes = ["c" * 64, "a" * 64, "b" * 64]
+    rows = Rows(hashes, ["x"] * 3, np.array([0, 1, 0]), [""] * 3, np.ones(3))
+    scored = [Scored("negative", 0.9, {}, False)] * 3
+    packaging.write_answers(tmp_path, LABELS, rows, scored)
+    kept = pq.read_table(tmp_path / "answers.parquet")["content_hash"].to_pylist()
+    assert kept == ["a" * 64, "b" * 64]

@@ -14,6 +14,7 @@ from sentops_core.artifacts.artifact import (
     write_manifest,
 )
 from sentops_core.artifacts.folders import get_folder, put_folder
+from sentops_core.artifacts.single_file import read_published_file, read_published_manifest
 
 __all__ = [
     "fetch_artifact",
@@ -22,6 +23,8 @@ __all__ = [
     "publish_folder",
     "put_folder",
     "read_manifest",
+    "read_published_file",
+    "read_published_manifest",
     "verify_artifact",
     "write_manifest",
 ]

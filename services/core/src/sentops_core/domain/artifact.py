@@ -15,6 +15,9 @@ TOKENIZER = "tokenizer.json"
 GOLDEN = "golden.jsonl"
 CARD = "card.md"
 METRICS = "metrics.json"
+# What it answered for the held-out rows: content_hash, truth, answer, score. No texts, so that an erased text is gone.
+ANSWERS = "answers.parquet"
+MOST_ANSWERS = 20_000
 REQUIRED_FILES = (CONFIG, MODEL, TOKENIZER, GOLDEN, CARD)
 
 HexSha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -51,6 +51,17 @@ SELECT source, split, label, count(*) AS rows, count(DISTINCT annotator) AS anno
  ORDER BY source, split, label
 """
 
+# Whole versions have tens of thousands of rows: the source is what tells most of them.
+_BY_SOURCE = """
+SELECT source, count(*) FILTER (WHERE split = 'train') AS train, count(*) FILTER (WHERE split <> 'train') AS holdout,
+       count(DISTINCT annotator) AS annotators
+  FROM dataset_members
+ WHERE dataset_version = $1
+ GROUP BY source
+ ORDER BY count(*) DESC, source
+ LIMIT 100
+"""
+
 _LABELLED_BY_PEOPLE = """
 SELECT m.label, m.split, m.source, m.annotator, m.prediction_id, e.text
   FROM dataset_members m
@@ -111,6 +122,31 @@ async def lineage(connection: Connection, prediction: UUID) -> Lineage:
         if dataset
         else (),
         own_rows=_all(await connection.fetch(_ITS_OWN_ROWS, text_hash, prediction)),
+    )
+
+
+@dataclass(frozen=True)
+class VersionLineage:
+    """Each step is None where the chain ends; `sources` counts the rows by where they come from."""
+
+    model_version: Facts
+    training_job: Facts | None
+    dataset_version: Facts | None
+    sources: tuple[Facts, ...]
+
+
+async def version_lineage(connection: Connection, name: str) -> VersionLineage:
+    """From a model version to the rows behind it."""
+    version = await connection.fetchrow(_MODEL_VERSION, name)
+    if version is None:
+        raise NotFound(f"There is no model version {name}.")
+    job = await connection.fetchrow(_TRAINING_JOB, version["training_job"])
+    dataset = await connection.fetchrow(_DATASET_VERSION, version["dataset_hash"])
+    return VersionLineage(
+        model_version=dict(version),
+        training_job=dict(job) if job else None,
+        dataset_version=dict(dataset) if dataset else None,
+        sources=_all(await connection.fetch(_BY_SOURCE, dataset["name"])) if dataset else (),
     )
 
 

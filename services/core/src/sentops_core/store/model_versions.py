@@ -1,5 +1,6 @@
 """Model versions, as the documents that the API and Kubernetes show."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,6 +41,35 @@ SELECT name, spec, status, metadata, training_job, created_by, created_at, updat
  WHERE model_name = coalesce($1, model_name)
  ORDER BY model_name, version DESC
 """
+_PAGE = """
+SELECT name, spec, status, metadata, training_job, created_by, created_at, updated_at
+  FROM model_versions
+ WHERE model_name = $1 AND version < $2
+ ORDER BY version DESC
+ LIMIT $3
+"""
+_OF_JOBS = """
+SELECT name, spec, status, metadata, training_job, created_by, created_at, updated_at
+  FROM model_versions
+ WHERE training_job = ANY ($1::text[])
+ ORDER BY version DESC
+"""
+# What domain.version_states asks of a version to return to; the newest few, of which it chooses.
+_RETURNABLE = """
+SELECT name, spec, status, metadata, training_job, created_by, created_at, updated_at
+  FROM model_versions
+ WHERE model_name = $1 AND phase = 'Archived'
+   AND spec ->> 'desiredState' IS DISTINCT FROM 'Archived'
+   AND status -> 'conditions' @> '[{"type": "Promoted", "status": "True"}]'
+ ORDER BY (status ->> 'phaseStartedAt')::timestamptz DESC NULLS LAST, version DESC
+ LIMIT 3
+"""
+_IN_FLIGHT = """
+SELECT name, spec, status, metadata, training_job, created_by, created_at, updated_at
+  FROM model_versions
+ WHERE model_name = $1 AND phase IN ('Verifying', 'Shadow', 'Canary', 'Paused')
+ ORDER BY version DESC
+"""
 _OF_JOB = """
 SELECT name, spec, status, metadata, training_job, created_by, created_at, updated_at
   FROM model_versions
@@ -65,6 +95,9 @@ UPDATE model_versions
  WHERE name = $1 AND spec -> $2 IS DISTINCT FROM $3::jsonb
 RETURNING name, spec, status, metadata, training_job, created_by, created_at, updated_at
 """
+
+
+_LAST_NUMBER_THERE_IS = 2**31 - 1
 
 
 class ModelVersions:
@@ -129,6 +162,32 @@ class ModelVersions:
     async def list_versions(self, model_name: str | None = None) -> list[ModelVersionRow]:
         """Of one model, or of all: by model, highest number first."""
         return [_to_row(row) for row in await self._connection.fetch(_LIST, model_name)]
+
+    async def page(
+        self, model_name: str, *, before: int | None = None, limit: int = 50
+    ) -> list[ModelVersionRow]:
+        """Highest number first; `before` is the number of the last one already seen."""
+        rows = await self._connection.fetch(
+            _PAGE, model_name, before or _LAST_NUMBER_THERE_IS, limit
+        )
+        return [_to_row(row) for row in rows]
+
+    async def of_training_jobs(self, names: Sequence[str]) -> dict[str, ModelVersionRow]:
+        """By the job that registered it."""
+        rows = [_to_row(row) for row in await self._connection.fetch(_OF_JOBS, names)]
+        return {row.training_job: row for row in rows if row.training_job is not None}
+
+    async def returnable(self, model_name: str) -> list[ModelVersion]:
+        """Those that `rollback_target` would choose from, the likeliest first."""
+        return [
+            _to_row(row).version for row in await self._connection.fetch(_RETURNABLE, model_name)
+        ]
+
+    async def in_flight(self, model_name: str) -> list[ModelVersion]:
+        """Under way between candidate and live."""
+        return [
+            _to_row(row).version for row in await self._connection.fetch(_IN_FLIGHT, model_name)
+        ]
 
     async def of_training_job(self, name: str) -> ModelVersionRow | None:
         """The version that this job registered."""

@@ -96,6 +96,35 @@ INSERT INTO training_events (training_job, at, reason, message, progress)
 VALUES ($1, coalesce($5, clock_timestamp()), $2, $3, $4)
 RETURNING id, training_job, at, reason, message, progress
 """
+# A run posts every five seconds, for hours: past the limit every second post goes, again and again.
+_THIN_PROGRESS = """
+DELETE FROM training_events e
+ USING (SELECT id, row_number() OVER (ORDER BY id DESC) AS place, count(*) OVER () AS total
+          FROM training_events
+         WHERE training_job = $1 AND progress IS NOT NULL) AS numbered
+ WHERE e.id = numbered.id AND total > $2 AND place < total AND place % 2 = 0
+"""
+_PROGRESS = """
+SELECT id, training_job, at, reason, message, progress
+  FROM training_events
+ WHERE training_job = $1 AND progress IS NOT NULL
+ ORDER BY id
+ LIMIT $2
+"""
+_NEWS = """
+SELECT id, training_job, at, reason, message, progress
+  FROM training_events
+ WHERE training_job = $1 AND progress IS NULL AND id < $2
+ ORDER BY id DESC
+ LIMIT $3
+"""
+_PAGE = """
+SELECT name, spec, status, metadata, dataset_version, cancel_requested, created_by, created_at, updated_at
+  FROM training_jobs
+ WHERE ($1::timestamptz IS NULL OR (created_at, name) < ($1, $2::text))
+ ORDER BY created_at DESC, name DESC
+ LIMIT $3
+"""
 _EVENTS = """
 SELECT id, training_job, at, reason, message, progress
   FROM training_events
@@ -103,6 +132,10 @@ SELECT id, training_job, at, reason, message, progress
  ORDER BY id
  LIMIT $3
 """
+
+
+MOST_PROGRESS = 600
+_LAST_ID = 2**63 - 1
 
 
 class TrainingJobs:
@@ -146,6 +179,13 @@ class TrainingJobs:
 
     async def newest(self, limit: int = 100) -> list[TrainingJobRow]:
         return [_to_row(row) for row in await self._connection.fetch(_NEWEST, limit)]
+
+    async def page(
+        self, *, before: tuple[datetime, str] | None = None, limit: int = 50
+    ) -> list[TrainingJobRow]:
+        """The newest first; `before` is (created_at, name) of the last one already seen."""
+        at, name = before or (None, "")
+        return [_to_row(row) for row in await self._connection.fetch(_PAGE, at, name, limit)]
 
     async def list_open(self) -> list[TrainingJobRow]:
         """Jobs that are not finished, in the order they were asked for."""
@@ -194,6 +234,25 @@ class TrainingJobs:
     async def events(self, name: str, *, after: int = 0, limit: int = 500) -> list[TrainingEvent]:
         """What happened to the job, oldest first; `after` is the last id already seen."""
         rows = await self._connection.fetch(_EVENTS, name, after, limit)
+        return [TrainingEvent(**row) for row in rows]
+
+    async def add_progress(
+        self, name: str, message: str, progress: Mapping[str, Any], *, at: datetime | None = None
+    ) -> None:
+        """How far the run is. Its history stays as long as the job, in MOST_PROGRESS points at most."""
+        await self.add_event(name, "Progress", message, progress, at=at)
+        await self._connection.execute(_THIN_PROGRESS, name, MOST_PROGRESS)
+
+    async def progress(self, name: str) -> list[TrainingEvent]:
+        """The history of progress, oldest first."""
+        rows = await self._connection.fetch(_PROGRESS, name, MOST_PROGRESS)
+        return [TrainingEvent(**row) for row in rows]
+
+    async def news(
+        self, name: str, *, before: int | None = None, limit: int = 50
+    ) -> list[TrainingEvent]:
+        """Events but progress, newest first; `before` is the last id already seen."""
+        rows = await self._connection.fetch(_NEWS, name, before or _LAST_ID, limit)
         return [TrainingEvent(**row) for row in rows]
 
     async def _change(

@@ -160,7 +160,7 @@ class MirrorRound:
         if progress is not None and progress != before.trainer_status:
             message, document = progress_message(progress), progress.to_document()
             at = progress.last_updated_time
-            await self._jobs.add_event(name, "Progress", message, document, at=at)
+            await self._jobs.add_progress(name, message, document, at=at)
         if status.phase.final and not before.phase.final:
             evidence = finished_evidence(status)
             await self._audit.record(OPERATOR, "training_job.finished", name, evidence)

@@ -30,7 +30,14 @@ from sentops_trainer.engine.classifier import load_classifier
 from sentops_trainer.engine.encoding import Encoder
 from sentops_trainer.engine.fine_tune import train_fine_tune
 from sentops_trainer.engine.linear import train_linear
-from sentops_trainer.engine.packaging import measure, pack, predictions, write_card, write_metrics
+from sentops_trainer.engine.packaging import (
+    measure,
+    pack,
+    predictions,
+    write_answers,
+    write_card,
+    write_metrics,
+)
 from sentops_trainer.engine.team import Team, assembled, device
 from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import Champion, compare
@@ -182,6 +189,7 @@ def _pack(
         shutil.rmtree(leftover, ignore_errors=True)
     packed = pack(model.trained, dataset.holdout, spec.labels, partial, workshop.progress)
     write_metrics(partial, packed, model.trained.notes)
+    write_answers(partial, spec.labels, dataset.holdout, packed.scored)
     seconds = time.monotonic() - started
     facts = card.Facts(spec, settings, model.base, dataset, packed, seconds)
     write_card(partial, card.write(facts))

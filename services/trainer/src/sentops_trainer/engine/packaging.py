@@ -9,14 +9,18 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 import structlog
 
 from sentops_core.domain.artifact import (
+    ANSWERS,
     CARD,
     CONFIG,
     GOLDEN,
     METRICS,
     MODEL,
+    MOST_ANSWERS,
     TOKENIZER,
     GoldenPrediction,
     InferenceConfig,
@@ -141,6 +145,20 @@ def write_metrics(folder: Path, packed: Packed, notes: dict[str, object]) -> Non
         "training": notes,
     }
     (folder / METRICS).write_text(json.dumps(content, indent=1))
+
+
+def write_answers(
+    folder: Path, labels: tuple[str, ...], holdout: Rows, scored: list[Scored]
+) -> None:
+    """answers.parquet: what two versions are later compared by. Of very many rows always the same are kept."""
+    chosen = sorted(range(len(holdout)), key=holdout.hashes.__getitem__)[:MOST_ANSWERS]
+    columns = {
+        "content_hash": pa.array([holdout.hashes[row] for row in chosen], pa.string()),
+        "truth": pa.array([labels[holdout.labels[row]] for row in chosen]).dictionary_encode(),
+        "answer": pa.array([scored[row].label for row in chosen]).dictionary_encode(),
+        "score": pa.array([scored[row].score for row in chosen], pa.float32()),
+    }
+    pq.write_table(pa.table(columns), folder / ANSWERS, compression="zstd")
 
 
 def write_card(folder: Path, card: str) -> None:

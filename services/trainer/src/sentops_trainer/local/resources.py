@@ -104,9 +104,7 @@ class Resources:
         return row.job
 
     async def add_progress_event(self, name: str, progress: TrainerStatus) -> None:
-        await self._jobs.add_event(
-            name, "Progress", progress_message(progress), progress.to_document()
-        )
+        await self._jobs.add_progress(name, progress_message(progress), progress.to_document())
 
     async def save_job_status(
         self, job: TrainingJob, status: TrainingJobStatus, *, seen: datetime | None, actor: str

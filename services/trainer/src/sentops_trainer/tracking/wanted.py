@@ -214,8 +214,10 @@ def _gate_tags(result: GateResult | None) -> dict[str, str]:
 
 
 def _progress_points(attempt: Attempt) -> Iterator[Point]:
-    for step, event in enumerate(attempt.progress):
+    """Their steps are seconds: of a long history only every so many-th point is kept, so that numbers would move."""
+    for event in attempt.progress:
         told, at = event.progress or {}, _milliseconds(event.at)
+        step = max(0, int((event.at - attempt.started_at).total_seconds()))
         named = {one.get("name"): one.get("value") for one in told.get("metrics") or ()}
         named["progress"] = told.get("progressPercentage")
         yield from _points({f"training.{name}": value for name, value in named.items()}, at, step)
