@@ -16,6 +16,14 @@ CASES: dict[str, dict[str, Any]] = {
         },
         "networkPolicy": {"objectStore": {"ports": [9000]}},
     },
+    "an MLflow": {
+        "tracking": {"mlflowUrl": "http://mlflow.mlops.svc:5000"},
+        "artifacts": {
+            "type": "s3",
+            "s3": {"bucket": "models", "accessKeyId": "id", "secretAccessKey": "key"},
+        },
+        "trainer": {"settings": {"mlflowArtifacts": "card"}},
+    },
     "a bucket by identity": {
         "artifacts": {"type": "s3", "s3": {"bucket": "models", "prefix": ""}},
         "runs": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:runs"}}},
@@ -61,6 +69,7 @@ CASES: dict[str, dict[str, Any]] = {
             "labels": {"release": "prometheus"},
             "rules": {"enabled": True},
         },
+        "tracking": {"mlflowUrl": "http://mlflow.mlops.svc:5000"},
         "networkPolicy": {
             "metricsFrom": [
                 {

@@ -11,7 +11,7 @@ from sentops_monitor.metrics import MonitorMetrics, QualityCollector
 from sentops_operator.metrics import OperatorMetrics
 from sentops_operator.object_cache import ObjectCache
 from sentops_operator.work_queue import WorkQueue
-from sentops_trainer.metrics import ConvergeMetrics
+from sentops_trainer.metrics import ConvergeMetrics, MlflowFigures
 from sentops_web.metrics import WebMetrics
 from tests.charts.cases import CASES
 from tests.charts.objects import matches, pods_of
@@ -36,6 +36,7 @@ def known_metrics() -> dict[str, set[str]]:
         family.on(registry)
     OperatorMetrics.on(registry, ObjectCache(), WorkQueue())
     registry.register(QualityCollector(lambda: None))
+    registry.register(MlflowFigures())
     series: dict[str, set[str]] = {}
     for collector in registry._collector_to_names:
         # Those that are made when somebody scrapes describe nothing beforehand.

@@ -230,3 +230,27 @@ def test_runs_of_other_namespaces_report_to_the_operator(helm: Helm) -> None:
 def test_policies_can_be_left_to_somebody_else(helm: Helm) -> None:
     values: dict[str, Any] = {"networkPolicy": {"enabled": False}}
     assert helm.template(values).of_kind("NetworkPolicy") == []
+
+
+def test_an_mlflow_is_reached_by_the_trainer_alone_and_gets_files_from_the_bucket(
+    helm: Helm,
+) -> None:
+    rendered = helm.template(CASES["an MLflow"])
+    mlflow = End("mlflow", (("app", "mlflow"),), "mlops")
+    there = ends(rendered)
+    for program in ("trainer", "web", "backoffice", "monitor", "operator", "model", "run"):
+        assert may(rendered, there[program], mlflow, 5000) is (program == "trainer"), program
+    assert may(rendered, there["trainer"], there[WORLD], 443)
+    without = helm.template()
+    assert not may(without, ends(without)["trainer"], mlflow, 5000)
+
+
+def test_where_mlflow_is_can_be_said(helm: Helm) -> None:
+    mlops = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "mlops"}}}
+    rendered = helm.template(
+        CASES["an MLflow"] | {"networkPolicy": {"mlflow": {"to": [mlops], "ports": [8080]}}}
+    )
+    trainer = ends(rendered)["trainer"]
+    assert may(rendered, trainer, End("mlflow", (), "mlops"), 8080)
+    assert not may(rendered, trainer, End("mlflow", (), "mlops"), 5000)
+    assert not may(rendered, trainer, End("other", (), "elsewhere"), 8080)

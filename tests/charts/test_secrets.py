@@ -129,6 +129,14 @@ def test_programs_read_only_their_own_secrets(helm: Helm) -> None:
     }
 
 
+def test_with_an_mlflow_the_trainer_reads_the_bucket_too(helm: Helm) -> None:
+    of_trainer = set(secret_references(pod(helm.template(CASES["an MLflow"]), "trainer")))
+    assert ("sentops-storage", None) in of_trainer
+    address = {"tracking": {"existingSecret": "mlflow", "existingSecretKey": "address"}}
+    of_trainer = set(secret_references(pod(helm.template(address), "trainer")))
+    assert ("mlflow", "address") in of_trainer
+
+
 def test_the_bucket_s_keys_are_where_runs_and_model_servers_are(helm: Helm) -> None:
     rendered = helm.template(
         {**CASES["artefacts in a bucket"], "operator": {"watchNamespaces": ["team-a"]}}

@@ -127,7 +127,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "forwardedAllowIps": "10.42.0.0/16",
     },
     "backoffice": {"logLevel": "WARNING", "maxUploadBytes": 100_000_000},
-    "trainer": {"mirrorSeconds": 0.5},
+    "trainer": {"mirrorSeconds": 0.5, "mlflowArtifacts": "card", "mlflowSeconds": 30},
     "monitor": {"refreshSeconds": 12.5, "retentionDays": 400},
     "operator": {"workers": 3, "resyncSeconds": 60},
 }

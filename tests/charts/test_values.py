@@ -95,6 +95,8 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
         {"externalDatabase": {"url": "mysql://db"}},
         {"model": {"replicas": 0}},
         {"mlflow": {"enabled": True}},
+        {"tracking": {"mlflowUrl": "mlflow:5000"}},
+        {"trainer": {"settings": {"mlflowArtifacts": "some"}}},
     ],
     ids=json.dumps,
 )
@@ -116,6 +118,7 @@ def test_a_value_that_is_not_understood_is_refused(helm: Helm, values: dict[str,
             "set one of them",
         ),
         ({"artifacts": {"type": "s3"}}, "set artifacts.s3.bucket"),
+        ({"tracking": {"mlflowUrl": "http://m", "existingSecret": "s"}}, "set one of them"),
         (
             {"artifacts": {"type": "s3", "s3": {"bucket": "b-b", "accessKeyId": "a"}}},
             "belong together",
@@ -167,7 +170,7 @@ _SAY_IT_THEMSELVES = {
     "replicas", "resources", "requests", "limits", "service", "serviceAccount", "size", "region",
     "minReplicas", "maxReplicas", "targetCPUUtilizationPercentage", "secretAccessKey", "interval",
     "ports", "port", "s3", "storage", "spool", "autoscaling", "shared_buffers", "backoffice", "web",
-    "apiServer", "externalDatabase", "objectStore", "hubs", "rules", "work", "pvc",
+    "apiServer", "externalDatabase", "objectStore", "mlflow", "hubs", "rules", "work", "pvc",
 }  # fmt: skip
 
 # Values that are used only together with others: what a person sets first.
@@ -187,6 +190,8 @@ _FIRST: dict[tuple[str, ...], dict[str, Any]] = {
     ("networkPolicy", "externalDatabase"): CASES["external database"],
     ("networkPolicy", "objectStore"): CASES["a bucket by identity"],
     ("artifacts", "s3"): CASES["a bucket by identity"],
+    ("tracking", "existingSecretKey"): {"tracking": {"existingSecret": "mlflow"}},
+    ("networkPolicy", "mlflow"): {"tracking": {"mlflowUrl": "http://mlflow:5000"}},
     ("metrics",): {"metrics": {"enabled": True, "rules": {"enabled": True}}},
     ("migrations", "timeoutSeconds"): {"migrations": {"beforeUpgrade": "always"}},
     ("web", "autoscaling"): {"web": {"autoscaling": {"enabled": True}}},
@@ -227,6 +232,8 @@ _OTHER: dict[str, Any] = {
     "interval": "5s",
     "beforeUpgrade": "always",
     "endpoint": "http://s3.example.com",
+    "mlflowUrl": "http://mlflow.example.com",
+    "to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
     "url": "http://127.0.0.1:8001",
     "pullSecrets": ["one"],
     "tolerations": [{"operator": "Exists"}],

@@ -75,6 +75,23 @@
 {{- end }}
 {{- end }}
 
+{{/* MLflow, and the store, whose files it gets. */}}
+{{- define "sentops.toTracking" -}}
+{{- if include "sentops.tracking" . -}}
+- ports:
+    {{- range .Values.networkPolicy.mlflow.ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+  {{- with .Values.networkPolicy.mlflow.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- with include "sentops.toStore" . }}
+{{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* A rule for whoever scrapes; nothing where nobody does. (root, port) */}}
 {{- define "sentops.fromMetrics" -}}
 {{- $peers := .root.Values.networkPolicy.metricsFrom }}

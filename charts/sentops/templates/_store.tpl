@@ -53,6 +53,11 @@ podAffinity:
 {{- end }}
 {{- end }}
 
+{{/* Whether there is an MLflow, to which the trainer takes the files of versions. */}}
+{{- define "sentops.tracking" -}}
+{{- if or .Values.tracking.mlflowUrl .Values.tracking.existingSecret }}true{{ end }}
+{{- end }}
+
 {{- define "sentops.storeEnvFrom" -}}
 {{- with include "sentops.storageSecret" . }}
 envFrom:
