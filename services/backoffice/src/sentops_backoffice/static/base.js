@@ -7,15 +7,51 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => document.querySelectorAll("button:disabled").forEach((one) => (one.disabled = false)));
 
-// Parts marked data-live="seconds" fetch themselves anew, unless somebody works in them.
+// Parts marked data-live="seconds" fetch themselves anew, unless somebody works in them, until the fresh one is marked no more.
+// <p data-live-lost hidden> is shown while nothing can be fetched; <p data-live-said role="status"> says the part's [data-say] aloud.
+const shown = (selector, yes) => document.querySelectorAll(selector).forEach((one) => (one.hidden = !yes));
+
+const keepAsItWas = (part, fresh) => {
+  const opened = [...part.querySelectorAll("details")].map((one) => one.open);
+  fresh.querySelectorAll("details").forEach((one, at) => opened[at] && (one.open = true));
+  const ends = [...part.querySelectorAll("[data-tail]")].map((one) => [one.scrollTop, one.scrollHeight - one.scrollTop - one.clientHeight < 24]);
+  part.replaceChildren(...fresh.childNodes);
+  part.querySelectorAll("[data-tail]").forEach((one, at) => (one.scrollTop = !ends[at] || ends[at][1] ? one.scrollHeight : ends[at][0]));
+};
+
+const sayNews = (part) => {
+  const said = document.querySelector("[data-live-said]");
+  const text = part.querySelector("[data-say]")?.textContent.trim();
+  if (said && text && said.dataset.liveSaid !== text) {
+    if (said.dataset.liveSaid) said.textContent = text; // what stood there from the start need not be said
+    said.dataset.liveSaid = text;
+  }
+};
+
 for (const part of document.querySelectorAll("[data-live]")) {
   const seconds = Number(part.dataset.live) || 3;
+  let last = "";
+  sayNews(part);
   const refresh = async () => {
     if (document.hidden || part.contains(document.activeElement)) return;
-    const answer = await fetch(location.href, { redirect: "error" });
-    if (!answer.ok) return;
+    const answer = await fetch(location.href, { redirect: "error", signal: AbortSignal.timeout(20000) });
+    if (!answer.ok) throw new Error(`answered ${answer.status}`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-    if (fresh && fresh.innerHTML !== part.innerHTML) part.replaceChildren(...fresh.childNodes);
+    shown("[data-live-lost]", false);
+    if (!fresh) return;
+    if (fresh.innerHTML !== last) {
+      last = fresh.innerHTML;
+      keepAsItWas(part, fresh);
+      sayNews(part);
+    }
+    if (!fresh.dataset.live) delete part.dataset.live;
   };
-  setInterval(() => refresh().catch(() => {}), seconds * 1000); // a lost connection is tried again
+  // One after the other: a slow answer never overtakes a quick one. A lost connection is tried again, for as long as it takes.
+  const again = () =>
+    setTimeout(async () => {
+      await refresh().catch(() => shown("[data-live-lost]", true));
+      if (part.dataset.live) again();
+    }, seconds * 1000);
+  again();
 }
+document.querySelectorAll("[data-tail]").forEach((one) => (one.scrollTop = one.scrollHeight));
