@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from sentops_core.domain.errors import Conflict, NotFound, Unauthenticated
-from sentops_core.store.audit import Audit
+from sentops_core.store.audit import Audit, AuditFilter
 from sentops_core.store.pool import Connection
 from sentops_core.store.tokens import ApiTokens, Role
 from sentops_core.store.users import Sessions, Users
@@ -116,3 +116,60 @@ async def test_the_audit_log_cannot_be_rewritten(connection: Connection, stateme
     await Audit(connection).record("anna", "x", "y")
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
         await connection.execute(statement)
+
+
+async def test_a_token_says_when_it_was_last_used(connection: Connection) -> None:
+    tokens = ApiTokens(connection)
+    made = await tokens.create("ci", Role.VIEWER, created_by="anna")
+    assert made.token.last_used_at is None
+    await tokens.verify(made.secret)
+    (listed,) = [one for one in await tokens.newest() if one.id == made.token.id]
+    assert listed.last_used_at is not None
+
+
+async def test_sessions_are_listed_and_ended_one_by_one_and_all_but_one(
+    connection: Connection,
+) -> None:
+    await Users(connection).create("zoe", "hash", Role.VIEWER)
+    sessions = Sessions(connection)
+    later = NOW + timedelta(hours=1)
+    first, second, third = [
+        await sessions.start("zoe", expires_at=later, user_agent=agent) for agent in "abc"
+    ]
+    await sessions.start("zoe", expires_at=NOW - timedelta(hours=1))
+    listed = await sessions.of_user("zoe", now=NOW)
+    assert {one.id for one in listed} == {
+        sessions.id_of(one.secret) for one in (first, second, third)
+    }
+    assert not await sessions.end_one("somebody else", sessions.id_of(first.secret))
+    assert await sessions.end_one("zoe", sessions.id_of(first.secret))
+    assert not await sessions.end_one("zoe", sessions.id_of(first.secret))
+    assert await sessions.end_others("zoe", second.secret) == 2  # the third and the expired one
+    assert await sessions.find(second.secret, now=NOW) is not None
+    assert await sessions.end_all("zoe") == 1
+
+
+async def test_the_audit_log_is_filtered_by_who_what_whom_and_when(connection: Connection) -> None:
+    audit = Audit(connection)
+    before = {row.id for row in await audit.newest(limit=1000)}
+    wanted = [
+        await audit.record("anna", "user.created", "bruno"),
+        await audit.record("bruno", "user.logged_in", "bruno"),
+        await audit.record("anna", "retention.changed", "predictions"),
+    ]
+    now = wanted[0].at
+    for condition, expected in (
+        (AuditFilter(actor="anna"), [2, 0]),
+        (AuditFilter(action="user.logged_in"), [1]),
+        (AuditFilter(subject="bruno"), [1, 0]),
+        (AuditFilter(actor="anna", subject="predictions"), [2]),
+        (AuditFilter(since=now), [2, 1, 0]),
+        (AuditFilter(until=now), []),
+        (AuditFilter(actor="'; DROP TABLE audit_log; --"), []),
+    ):
+        found = [row for row in await audit.newest(condition) if row.id not in before]
+        assert found == [wanted[at] for at in expected], condition
+        streamed = [row async for row in audit.all_lines(condition) if row.id not in before]
+        assert streamed == found
+    assert {"anna", "bruno"} <= set(await audit.actors())
+    assert {"user.created", "retention.changed"} <= set(await audit.actions())

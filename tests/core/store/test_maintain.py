@@ -35,14 +35,14 @@ async def test_what_is_due_is_done_once(connection: Connection) -> None:
     await Users(connection).create("anna", "hash", Role.VIEWER)
     await Sessions(connection).start("anna", expires_at=NOW - timedelta(minutes=1))
 
-    kept = await maintain(connection, now=NOW, retention=None)
+    kept = await maintain(connection, now=NOW, limit=None)
     assert kept.dropped == ()
     assert kept.made == ("predictions_2026_11", "predictions_2026_12", "predictions_2027_01")
     assert kept.sessions == 1
 
-    done = await maintain(connection, now=NOW, retention=timedelta(days=30))
+    done = await maintain(connection, now=NOW, limit=timedelta(days=30))
     assert done == Maintenance(dropped=("predictions_2026_08",))
-    assert await maintain(connection, now=NOW, retention=timedelta(days=30)) == Maintenance()
+    assert await maintain(connection, now=NOW, limit=timedelta(days=30)) == Maintenance()
 
 
 @pytest.mark.pg
@@ -52,9 +52,9 @@ async def test_a_month_that_somebody_reads_is_dropped_another_time(database_url:
         await Predictions(ours).copy_in([a_prediction(NOW - timedelta(days=100))])
     async with reader.transaction():
         await reader.fetch("SELECT id FROM predictions")
-        blocked = await maintain(ours, now=NOW, retention=timedelta(days=30))
+        blocked = await maintain(ours, now=NOW, limit=timedelta(days=30))
     assert blocked.postponed
-    later = await maintain(ours, now=NOW, retention=timedelta(days=30))
+    later = await maintain(ours, now=NOW, limit=timedelta(days=30))
     assert later.dropped == ("predictions_2026_08",)
     for one in (ours, reader):
         await one.close()

@@ -35,7 +35,7 @@ def create_monitor(settings: Settings) -> FastAPI:
             metrics,
             every=timedelta(seconds=settings.refresh_seconds),
             maintain_every=timedelta(seconds=settings.maintenance_seconds),
-            retention=None if days is None else timedelta(days=days),
+            retention_limit=None if days is None else timedelta(days=days),
         )
         collector = QualityCollector(lambda: watch.current(datetime.now(UTC)))
         registry.register(collector)

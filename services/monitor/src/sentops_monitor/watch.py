@@ -28,13 +28,13 @@ class Watch:
         *,
         every: timedelta,
         maintain_every: timedelta,
-        retention: timedelta | None,
+        retention_limit: timedelta | None,
     ) -> None:
         self._pool = pool
         self._metrics = metrics
         self._every = every
         self._maintain_every = maintain_every
-        self._retention = retention
+        self._retention_limit = retention_limit
         self._snapshot: Snapshot | None = None
         self.trouble: str | None = "The first look at the database is not finished."
 
@@ -66,7 +66,7 @@ class Watch:
             with database_errors():
                 async with self._pool.acquire(timeout=10) as connection:
                     await require_current(connection)
-                    await maintain(connection, now=datetime.now(UTC), retention=self._retention)
+                    await maintain(connection, now=datetime.now(UTC), limit=self._retention_limit)
         except Exception:
             self._metrics.failures.labels("maintenance").inc()
             raise

@@ -66,6 +66,7 @@ class Token(Body):
     created_by: str
     created_at: Moment
     revoked_at: Moment | None
+    last_used_at: Moment | None = None
 
 
 class NewToken(Token):

@@ -1,7 +1,7 @@
 """The database's housekeeping: months of predictions made ahead, old ones dropped, dead sessions cleared.
 
 The monitor runs it hourly. By hand: `python -m sentops_core.store.maintain` with SENTOPS_DATABASE_URL and, to drop
-anything, SENTOPS_RETENTION_DAYS.
+anything, SENTOPS_RETENTION_DAYS: the longest that predictions may be kept. An admin can choose less on the page Settings.
 """
 
 import asyncio
@@ -14,9 +14,11 @@ import asyncpg
 import structlog
 
 from sentops_core.domain.errors import InvalidInput, PlatformError
+from sentops_core.domain.retention import Retention
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import Connection, database_errors, open_connection
 from sentops_core.store.predictions import Predictions
+from sentops_core.store.retention import RetentionTable
 from sentops_core.store.users import Sessions
 from sentops_core.telemetry import configure_logging
 
@@ -34,24 +36,27 @@ class Maintenance:
 
 
 async def maintain(
-    connection: Connection, *, now: datetime, retention: timedelta | None
+    connection: Connection, *, now: datetime, limit: timedelta | None
 ) -> Maintenance:
-    """Do what is due; without `retention` predictions are kept for ever.
+    """Do what is due; predictions go after `limit`, or sooner where an admin chose so; without both, never.
 
-    Whole months go, so a row can live up to a month longer than the retention.
+    Whole months go, so a row can live up to a month longer.
     """
     dropped: list[str] = []
     postponed = False
+    table = RetentionTable(connection)
     with database_errors():
         async with connection.transaction():
             made = await Predictions(connection).ensure_partitions(now)
             sessions = await Sessions(connection).drop_expired(now)
-        if retention is not None:
+        kept = Retention((await table.get()).retention.chosen, limit).kept
+        if kept is not None:
             try:
                 async with connection.transaction():
-                    dropped = await Predictions(connection).drop_before(now - retention)
+                    dropped = await Predictions(connection).drop_before(now - kept)
             except asyncpg.LockNotAvailableError:
                 postponed = True
+        await table.tidied(limit, at=now, postponed=postponed)
     done = Maintenance(tuple(made), tuple(dropped), sessions, postponed)
     if done != Maintenance():
         log.info("database_maintained", **vars(done))
@@ -69,11 +74,11 @@ def retention_of(days: str | None) -> timedelta | None:
     return timedelta(days=int(days))
 
 
-async def _maintain_url(url: str, retention: timedelta | None) -> None:
+async def _maintain_url(url: str, limit: timedelta | None) -> None:
     connection = await open_connection(url, application_name="sentops maintain")
     try:
         await require_current(connection)
-        await maintain(connection, now=datetime.now(UTC), retention=retention)
+        await maintain(connection, now=datetime.now(UTC), limit=limit)
     finally:
         await connection.close()
 
@@ -84,8 +89,8 @@ def main() -> None:
         sys.exit("Set SENTOPS_DATABASE_URL to the database to look after (postgresql://...).")
     configure_logging("maintain")
     try:
-        retention = retention_of(os.environ.get("SENTOPS_RETENTION_DAYS"))
-        asyncio.run(_maintain_url(url, retention))
+        limit = retention_of(os.environ.get("SENTOPS_RETENTION_DAYS"))
+        asyncio.run(_maintain_url(url, limit))
     except PlatformError as error:
         sys.exit(str(error))
 

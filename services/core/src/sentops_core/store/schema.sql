@@ -184,6 +184,12 @@ CREATE TABLE labelling_settings (
 );
 INSERT INTO labelling_settings DEFAULT VALUES;
 
+-- Search in texts. The extension comes with PostgreSQL, and the owner of a database may add it.
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+CREATE INDEX examples_search ON examples USING gin (text gin_trgm_ops);
+-- Edits wait for the next version, and are few.
+CREATE INDEX examples_edited ON examples (content_hash) WHERE source = 'edited';
+
 CREATE TABLE datasets (
     name         text        PRIMARY KEY,
     description  text        NOT NULL DEFAULT '',
@@ -225,6 +231,28 @@ CREATE TABLE dataset_members (
 CREATE INDEX dataset_members_content ON dataset_members (content_hash);
 CREATE INDEX dataset_members_prediction ON dataset_members (prediction_id) WHERE prediction_id IS NOT NULL;
 
+-- Uploads between their two steps: every replica finds them, a restart loses none. Bounded in size, number and time.
+CREATE TABLE staged_uploads (
+    id             uuid        PRIMARY KEY,
+    owner          text        NOT NULL,             -- nobody else sees it
+    filename_text  text        NOT NULL,             -- as it was sent: to show, never to open
+    file_bytes     bigint      NOT NULL,
+    choices_text   jsonb       NOT NULL,             -- columns and labels, as the owner mapped them
+    preview_text   jsonb       NOT NULL,             -- what reading it that way gives
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    expires_at     timestamptz NOT NULL
+);
+CREATE INDEX staged_uploads_owner ON staged_uploads (owner, created_at);
+CREATE INDEX staged_uploads_expiry ON staged_uploads (expires_at);
+
+CREATE TABLE staged_pieces (
+    upload   uuid    NOT NULL REFERENCES staged_uploads (id) ON DELETE CASCADE,
+    number   integer NOT NULL,
+    content  bytea   NOT NULL,
+    PRIMARY KEY (upload, number)
+);
+ALTER TABLE staged_pieces ALTER COLUMN content SET STORAGE EXTERNAL;  -- workbooks are packed already
+
 CREATE TABLE training_jobs (
     name             text        PRIMARY KEY,
     spec             jsonb       NOT NULL,
@@ -238,6 +266,7 @@ CREATE TABLE training_jobs (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX training_jobs_recent ON training_jobs (created_at DESC, name DESC);
 CREATE INDEX training_jobs_open ON training_jobs (created_at) WHERE phase NOT IN ('Succeeded', 'Rejected', 'Failed');
 
 CREATE TABLE training_events (
@@ -265,6 +294,7 @@ CREATE TABLE model_versions (
     updated_at     timestamptz NOT NULL DEFAULT now(),
     UNIQUE (model_name, version)
 );
+CREATE INDEX model_versions_phase ON model_versions (model_name, phase);
 
 -- One row per model name: who serves now, and who would serve after a rollback.
 CREATE TABLE routing (
@@ -303,6 +333,7 @@ CREATE TABLE sessions (
     created_at  timestamptz NOT NULL DEFAULT now(),
     expires_at  timestamptz NOT NULL
 );
+CREATE INDEX sessions_user ON sessions (user_name, created_at);
 
 CREATE TABLE api_tokens (
     id          uuid        PRIMARY KEY,
@@ -311,8 +342,21 @@ CREATE TABLE api_tokens (
     scope       text        NOT NULL CHECK (scope IN ('viewer', 'annotator', 'admin')),
     created_by  text        NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    revoked_at  timestamptz
+    revoked_at  timestamptz,
+    last_used_at timestamptz                         -- to the quarter of an hour
 );
+
+-- How long predictions are kept. One row: what an admin chose, and what housekeeping was last told and did.
+CREATE TABLE retention (
+    singleton    boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
+    chosen_days  integer     CHECK (chosen_days BETWEEN 1 AND 36500),  -- NULL: nobody chose, only the limit counts
+    chosen_by    text,
+    chosen_at    timestamptz,
+    limit_days   integer,                            -- of the environment of whoever tidied last: never kept longer
+    tidied_at    timestamptz,
+    postponed    boolean     NOT NULL DEFAULT false  -- somebody read what was due to go
+);
+INSERT INTO retention DEFAULT VALUES;
 
 CREATE TABLE audit_log (
     id        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -323,6 +367,9 @@ CREATE TABLE audit_log (
     evidence  jsonb       NOT NULL DEFAULT '{}'
 );
 CREATE INDEX audit_log_subject ON audit_log (subject, id);
+CREATE INDEX audit_log_actor ON audit_log (actor, id);
+CREATE INDEX audit_log_action ON audit_log (action, id);
+CREATE INDEX audit_log_at ON audit_log (at);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -34,6 +34,7 @@ class ApiToken:
     created_by: str
     created_at: datetime
     revoked_at: datetime | None
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,29 @@ class NewApiToken:
 _CREATE = """
 INSERT INTO api_tokens (id, name, token_hash, scope, created_by)
 VALUES ($1, $2, $3, $4, $5)
-RETURNING id, name, scope, created_by, created_at, revoked_at
+RETURNING id, name, scope, created_by, created_at, revoked_at, last_used_at
 """
 _FIND = """
-SELECT id, name, scope, created_by, created_at, revoked_at
+SELECT id, name, scope, created_by, created_at, revoked_at, last_used_at
   FROM api_tokens
  WHERE token_hash = $1 AND revoked_at IS NULL
 """
 _NEWEST = """
-SELECT id, name, scope, created_by, created_at, revoked_at
+SELECT id, name, scope, created_by, created_at, revoked_at, last_used_at
   FROM api_tokens
  ORDER BY created_at DESC, id
+"""
+# Nobody needs it to the second, and a write for each request would cost more than the request.
+_USED = """
+UPDATE api_tokens
+   SET last_used_at = now()
+ WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '15 minutes')
 """
 _REVOKE = """
 UPDATE api_tokens
    SET revoked_at = coalesce(revoked_at, now())
  WHERE id = $1
-RETURNING id, name, scope, created_by, created_at, revoked_at
+RETURNING id, name, scope, created_by, created_at, revoked_at, last_used_at
 """
 
 
@@ -87,10 +94,11 @@ class ApiTokens:
         return NewApiToken(_to_token(row), secret)
 
     async def verify(self, secret: str) -> ApiToken:
-        """Unauthenticated for a token that is unknown or revoked."""
+        """Unauthenticated for a token that is unknown or revoked; notes that it is in use."""
         row = await self._connection.fetchrow(_FIND, hash_secret(secret))
         if row is None:
             raise Unauthenticated("This token is not known here; it may have been revoked.")
+        await self._connection.execute(_USED, row["id"])
         return _to_token(row)
 
     async def newest(self) -> list[ApiToken]:

@@ -31,6 +31,16 @@ class Session:
 
 
 @dataclass(frozen=True)
+class OpenSession:
+    """`id` names it for ending it; it is of no use as a cookie."""
+
+    id: str
+    user_agent: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class NewSession:
     """`secret` goes into the cookie; only its hash is kept."""
 
@@ -85,6 +95,31 @@ SELECT s.user_name, u.role, s.csrf_token, u.must_change_password, s.expires_at
 """
 _END = "DELETE FROM sessions WHERE token_hash = $1"
 _END_ALL = "DELETE FROM sessions WHERE user_name = $1"
+_OF_USER = """
+SELECT encode(token_hash, 'hex') AS id, user_agent, created_at, expires_at
+  FROM sessions
+ WHERE user_name = $1 AND expires_at > $2
+ ORDER BY created_at DESC, id
+"""
+_END_ONE = """
+WITH ended AS (
+    DELETE FROM sessions WHERE user_name = $1 AND encode(token_hash, 'hex') = $2 RETURNING 1
+)
+SELECT count(*) FROM ended
+"""
+_END_OTHERS = """
+WITH ended AS (
+    DELETE FROM sessions WHERE user_name = $1 AND token_hash <> $2 RETURNING 1
+)
+SELECT count(*) FROM ended
+"""
+_END_EVERY = """
+WITH ended AS (DELETE FROM sessions WHERE user_name = $1 RETURNING 1)
+SELECT count(*) FROM ended
+"""
+# Held to the end of the transaction, so that two admins cannot take the role from each other at once.
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('users'))"
+_ACTIVE_ADMINS = "SELECT count(*) FROM users WHERE role = 'admin' AND NOT disabled"
 _DROP_EXPIRED = """
 WITH dropped AS (DELETE FROM sessions WHERE expires_at <= $1 RETURNING 1)
 SELECT count(*) FROM dropped
@@ -120,6 +155,12 @@ class Users:
         """The new hash; every session of the user ends."""
         await self._connection.execute(_END_ALL, name)
         return await self._change(_SET_HASH, name, password_hash, must_change_password)
+
+    async def active_admins(self) -> int:
+        """How many there are; nobody else changes that before the caller's transaction ends."""
+        await self._connection.execute(_TAKE_TURNS)
+        count: int = await self._connection.fetchval(_ACTIVE_ADMINS)
+        return count
 
     async def set_role(self, name: str, role: Role) -> User:
         return await self._change(_SET_ROLE, name, role.value)
@@ -158,8 +199,29 @@ class Sessions:
     async def end(self, secret: str) -> None:
         await self._connection.execute(_END, hash_secret(secret))
 
-    async def end_all(self, user_name: str) -> None:
-        await self._connection.execute(_END_ALL, user_name)
+    async def of_user(self, user_name: str, *, now: datetime) -> list[OpenSession]:
+        """Those that still work, the newest first."""
+        rows = await self._connection.fetch(_OF_USER, user_name, now)
+        return [OpenSession(**row) for row in rows]
+
+    async def end_one(self, user_name: str, session_id: str) -> bool:
+        """False when the user has no such session (any more)."""
+        ended: int = await self._connection.fetchval(_END_ONE, user_name, session_id)
+        return ended > 0
+
+    async def end_others(self, user_name: str, secret: str) -> int:
+        """All but the one of this cookie; how many that were."""
+        ended: int = await self._connection.fetchval(_END_OTHERS, user_name, hash_secret(secret))
+        return ended
+
+    async def end_all(self, user_name: str) -> int:
+        ended: int = await self._connection.fetchval(_END_EVERY, user_name)
+        return ended
+
+    @staticmethod
+    def id_of(secret: str) -> str:
+        """The `id` of the session that this cookie is for."""
+        return hash_secret(secret).hex()
 
     async def drop_expired(self, now: datetime) -> int:
         dropped: int = await self._connection.fetchval(_DROP_EXPIRED, now)
