@@ -415,24 +415,31 @@ def test_a_restore_that_fails_half_way_leaves_the_database_as_it_was(
     assert not [one for one in platform.grafana.iterdir() if one.name != "grafana.db"]
 
 
-def test_a_dump_that_ends_early_is_not_committed(
+@pytest.mark.parametrize("as_another_valid_one", [False, True])
+def test_a_dump_that_is_read_otherwise_than_it_was_verified_is_not_committed(
     platform: FilledPlatform, kept: Path, other_database_url: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, as_another_valid_one: bool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Verified, and then cut off when it is read again, as by a bucket that goes away."""
+    """Verified, and then cut off when it is read again, or changed by somebody meanwhile."""
     back_up(platform, kept)
     folder, _ = the_backup(kept)
+    in_database(platform.database_url, lambda one: one.execute("DELETE FROM sessions"))
+    back_up(platform, tmp_path / "later")
+    later, _ = the_backup(tmp_path / "later")
     before = contents(other_database_url)
 
     def verified(*_: Any) -> None:
         dump = folder / "database.dump"
-        dump.write_bytes(dump.read_bytes()[:-200])
+        other = (later / "database.dump").read_bytes()
+        dump.write_bytes(other if as_another_valid_one else dump.read_bytes()[:-200])
 
     monkeypatch.setattr("sentops_cli.backups.restore.verify", verified)
 
     code = restore(kept, other_database_url, tmp_path / "new", tmp_path / "g")
 
     assert code == ExitCode.FAILED
+    assert ("The dump changed" in capsys.readouterr().err) == as_another_valid_one
     assert contents(other_database_url) == before
 
 
