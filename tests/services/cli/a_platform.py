@@ -94,9 +94,13 @@ def build_app(platform: Platform) -> FastAPI:
     app = FastAPI()
     add_error_handlers(app)
 
+    @app.get("/health/ready")
+    async def ready() -> dict[str, str]:
+        return {"status": "ready"}
+
     @app.middleware("http")
     async def tokens(request: Request, go_on: Any) -> Any:
-        open_paths = ("/api/", "/routing", "/quality")
+        open_paths = ("/api/", "/routing", "/quality", "/health/")
         if not request.url.path.startswith(open_paths):
             if request.headers.get("authorization") != f"Bearer {TOKEN}":
                 error = Unauthenticated("This token is not known here; it may have been replaced.")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -396,6 +397,24 @@ def test_status_without_the_trainer_does_not_say_that_nothing_answers(
     away = sentops(platform, "status", "--home", str(tmp_path), token="wrong")
     assert "is not known here" in away.stdout
     assert "No version answers" not in away.stdout
+
+
+def test_status_of_programs_that_something_else_runs_asks_each_of_them(
+    platform: Platform, tmp_path: Path
+) -> None:
+    there = sentops(platform, "status", "--home", str(tmp_path))
+    assert there.returncode == 0, there.stderr
+    assert f"trainer  {platform.url}" in re.sub(" +", "  ", there.stdout.replace("\t", "  "))
+    assert "sentiment-2 answers" in there.stdout
+    away = sentops(platform, "status", "--home", str(tmp_path), "--url", "http://127.0.0.1:1")
+    assert away.returncode == 3
+    assert "web does not answer" in away.stdout
+    told = json.loads(sentops(platform, "status", "--home", str(tmp_path), "--json").stdout)
+    assert {one["name"]: one["message"] for one in told["programs"]} == {
+        "web": "",
+        "backoffice": "",
+        "trainer": "",
+    }
 
 
 def test_a_file_is_uploaded_with_the_fields_that_were_given(

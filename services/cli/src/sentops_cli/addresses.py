@@ -63,6 +63,11 @@ def find_addresses(
     )
 
 
+def runs_elsewhere(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the environment names the programs, as in the compose file."""
+    return bool((os.environ if environment is None else environment).get("SENTOPS_TRAINER_URL"))
+
+
 def actor() -> str:
     """Who works at this terminal, for the audit log."""
     try:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Never
 
 import typer
 
-from sentops_cli.addresses import not_running
-from sentops_cli.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ask
+from sentops_cli.addresses import not_running, runs_elsewhere
+from sentops_cli.commands.options import DEFAULT_HOME, HomeOption, JsonOption, UrlOption, ask
 from sentops_cli.first_run import list_jobs
 from sentops_cli.home import Home, home_at
 from sentops_cli.jobs import clock, progress_line
@@ -16,20 +16,25 @@ from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.output import print_json, print_rows, say, terminal
 from sentops_cli.program_logs import last_lines, readable
 from sentops_cli.screen import addresses_line, jobs_table
-from sentops_cli.services import Services, parse
-from sentops_cli.state import PlatformState, read_state
+from sentops_cli.services import Service, Services, parse
+from sentops_cli.state import read_state
 from sentops_core.domain.resources import Routing, TrainingJob
 
 
-def status(*, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def status(
+    *, home: HomeOption = DEFAULT_HOME, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
     """Show what runs, which version answers and how good it is, and what is being trained."""
     place = home_at(home)
     state = read_state(place.state)
     if state is None or not state.running:
-        _tell_not_running(place, as_json=as_json)
+        if not runs_elsewhere():
+            _tell_not_running(place, as_json=as_json)
+        _tell_elsewhere(home, url, as_json=as_json)
+        return
     facts, complaint = _facts(home)
     if as_json:
-        print_json(document(state, facts, complaint))
+        print_json(state.model_dump(mode="json") | document(facts, complaint))
         return
     since = clock((datetime.now(UTC) - state.started_at).total_seconds())
     say(f"Running in {place.root} for {since} (supervisor pid {state.supervisor.pid})")
@@ -48,9 +53,7 @@ def status(*, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> N
         ],
     )
     say(addresses_line(state))
-    for line in [complaint] if complaint else sentences(facts):
-        say(line)
-    _tell_training(facts["training"])
+    _tell_facts(facts, complaint)
     if state.first_run:
         say(f"First run: {state.first_run}")
 
@@ -87,10 +90,9 @@ def logs(
         say(line if raw else readable(line))
 
 
-def document(state: PlatformState, facts: dict[str, Any], complaint: str) -> dict[str, Any]:
-    """`status --json`."""
+def document(facts: dict[str, Any], complaint: str) -> dict[str, Any]:
+    """What `status --json` says of the model, wherever the programs run."""
     return {
-        **state.model_dump(mode="json"),
         "champion": facts["champion"],
         "quality": facts["quality"],
         "training": [job.to_document() for job in facts["training"]],
@@ -162,6 +164,42 @@ async def _quality(services: Services, version: str) -> list[dict[str, Any]] | N
 def _made(job: TrainingJob, version: str) -> bool:
     reference = job.status.model_version_ref
     return reference is not None and reference.name == version
+
+
+def _tell_elsewhere(home: Path, url: str | None, *, as_json: bool) -> None:
+    """Of programs that something else runs, such as docker compose; exit code 3 when one of them is away."""
+    programs = ask(home, _ask_readiness, url=url)
+    facts, complaint = _facts(home)
+    if as_json:
+        print_json({"programs": programs} | document(facts, complaint))
+    else:
+        rows = [(one["name"], one["url"], one["message"] or "ready") for one in programs]
+        print_rows(("Program", "Address", "State"), rows)
+        _tell_facts(facts, complaint)
+    if any(one["message"] for one in programs):
+        raise typer.Exit(ExitCode.NOT_RUNNING)
+
+
+async def _ask_readiness(services: Services) -> list[dict[str, str]]:
+    """Each program whose address is known; `message` says why it is not ready, and is empty when it is."""
+    found = []
+    for name in ("web", "backoffice", "trainer", "monitor"):
+        service: Service = getattr(services, name)
+        if not service.url:
+            continue
+        message = ""
+        try:
+            await service.get("/health/ready")
+        except CommandError as error:
+            message = str(error)
+        found.append({"name": name, "url": service.url, "message": message})
+    return found
+
+
+def _tell_facts(facts: dict[str, Any], complaint: str) -> None:
+    for line in [complaint] if complaint else sentences(facts):
+        say(line)
+    _tell_training(facts["training"])
 
 
 def _tell_training(jobs: list[TrainingJob]) -> None:
