@@ -19,6 +19,15 @@ _ERRORS: dict[int, type[errors.PlatformError]] = {
 }
 
 
+class TrainerAway(errors.Unavailable):
+    """No answer came. What we know stays shown; what was asked for may be asked for again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The control plane (trainer) does not answer just now; try again in a moment."
+        )
+
+
 class Trainer:
     """Its refusals arrive as our errors, with its own sentences."""
 
@@ -33,12 +42,25 @@ class Trainer:
                 path, json=body, headers={"x-sentops-actor": actor[:100]}
             )
         except httpx.HTTPError as error:
-            raise errors.Unavailable(
-                "The control plane (trainer) does not answer just now; try again in a moment."
-            ) from error
-        if answer.is_success:
-            content: dict[str, Any] = answer.json()
-            return content
+            raise TrainerAway from error
+        _require_success(answer)
+        content: dict[str, Any] = answer.json()
+        return content
+
+    async def get_text(
+        self, path: str, *, seconds: float, query: Mapping[str, str | int] | None = None
+    ) -> str:
+        """A page waits for this, so never for longer than so many seconds."""
+        try:
+            answer = await self._client.get(path, params=query, timeout=seconds)
+        except httpx.HTTPError as error:
+            raise TrainerAway from error
+        _require_success(answer)
+        return answer.text
+
+
+def _require_success(answer: httpx.Response) -> None:
+    if not answer.is_success:
         if answer.status_code in {401, 403}:
             raise errors.Unavailable(
                 "The control plane does not accept our token: check SENTOPS_BACKOFFICE_TRAINER_TOKEN."

@@ -2,10 +2,13 @@
 
 from dataclasses import asdict, dataclass
 
-from sentops_core.domain.resources import Hyperparameters, Method, unused_hyperparameters
+from sentops_core.domain.resources import (
+    DEFAULTS,
+    Hyperparameters,
+    Method,
+    unused_hyperparameters,
+)
 from sentops_trainer.failures import BadSpec
-
-DEFAULT_MAX_LENGTH = 256
 
 
 @dataclass(frozen=True)
@@ -16,8 +19,6 @@ class LinearSettings:
 
 @dataclass(frozen=True)
 class FineTuneSettings:
-    """The defaults were chosen on validation parts of the Amazon training file (README)."""
-
     learning_rate: float
     epochs: int
     batch_size: int
@@ -37,17 +38,17 @@ def settle(method: Method, given: Hyperparameters) -> Settings:
         raise BadSpec(
             f"the method {method} does not use {', '.join(names)}: leave them out, or train with {Method.FINE_TUNE}"
         )
-    max_length = given.max_length or DEFAULT_MAX_LENGTH
+    max_length = given.max_length or DEFAULTS.max_length
     if method is Method.LINEAR:
         return LinearSettings(max_length=max_length, seed=given.seed)
     return FineTuneSettings(
-        learning_rate=_number(given.learning_rate, 1e-4),
-        epochs=given.epochs or 4,
-        batch_size=given.batch_size or 32,
+        learning_rate=float(given.learning_rate or DEFAULTS.learning_rate),
+        epochs=given.epochs or DEFAULTS.epochs,
+        batch_size=given.batch_size or DEFAULTS.batch_size,
         max_length=max_length,
-        weight_decay=_number(given.weight_decay, 0.01),
-        warmup_ratio=_number(given.warmup_ratio, 0.1),
-        early_stopping_patience=given.early_stopping_patience or 2,
+        weight_decay=float(given.weight_decay or DEFAULTS.weight_decay),
+        warmup_ratio=float(given.warmup_ratio or DEFAULTS.warmup_ratio),
+        early_stopping_patience=given.early_stopping_patience or DEFAULTS.early_stopping_patience,
         seed=given.seed,
     )
 
@@ -55,7 +56,3 @@ def settle(method: Method, given: Hyperparameters) -> Settings:
 def as_plain(settings: Settings) -> dict[str, str | int | float | bool]:
     """For the manifest and the card."""
     return asdict(settings)
-
-
-def _number(given: str | None, default: float) -> float:
-    return default if given is None else float(given)

@@ -7,15 +7,19 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => document.querySelectorAll("button:disabled").forEach((one) => (one.disabled = false)));
 
-// Parts marked data-live="seconds" fetch themselves anew, unless somebody works in them, until the fresh one is marked no more.
+// Parts marked data-live="seconds" fetch themselves anew, unless somebody types in them, until the fresh one is marked no more.
 // <p data-live-lost hidden> is shown while nothing can be fetched; <p data-live-said role="status"> says the part's [data-say] aloud.
 const shown = (selector, yes) => document.querySelectorAll(selector).forEach((one) => (one.hidden = !yes));
 
+const FOCUSABLE = "a[href], button, summary, [tabindex]";
+
 const keepAsItWas = (part, fresh) => {
+  const focused = [...part.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
   const opened = [...part.querySelectorAll("details")].map((one) => one.open);
   fresh.querySelectorAll("details").forEach((one, at) => opened[at] && (one.open = true));
   const ends = [...part.querySelectorAll("[data-tail]")].map((one) => [one.scrollTop, one.scrollHeight - one.scrollTop - one.clientHeight < 24]);
   part.replaceChildren(...fresh.childNodes);
+  if (focused >= 0) part.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
   part.querySelectorAll("[data-tail]").forEach((one, at) => (one.scrollTop = !ends[at] || ends[at][1] ? one.scrollHeight : ends[at][0]));
 };
 
@@ -33,7 +37,7 @@ for (const part of document.querySelectorAll("[data-live]")) {
   let last = "";
   sayNews(part);
   const refresh = async () => {
-    if (document.hidden || part.contains(document.activeElement)) return;
+    if (document.hidden || (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea"))) return;
     const answer = await fetch(location.href, { redirect: "error", signal: AbortSignal.timeout(20000) });
     if (!answer.ok) throw new Error(`answered ${answer.status}`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);

@@ -45,8 +45,12 @@ async def get_events(
 
 
 @router.get("/{name}/log", summary="The end of the newest attempt's log")
-async def get_log(name: str, control: Control) -> PlainTextResponse:
-    return PlainTextResponse(await control.log(name))
+async def get_log(
+    name: str,
+    control: Control,
+    last: Annotated[int, Query(ge=1, le=200_000, description="So many characters.")] = 200_000,
+) -> PlainTextResponse:
+    return PlainTextResponse((await control.log(name))[-last:])
 
 
 @router.post("/{name}/suspend", status_code=202, summary="Stop the run; it can go on later")

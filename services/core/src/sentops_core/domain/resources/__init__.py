@@ -40,6 +40,7 @@ from sentops_core.domain.resources.rollout import (
 )
 from sentops_core.domain.resources.routing import Routing, Variant
 from sentops_core.domain.resources.trainer import (
+    DEFAULTS,
     BaseModelRef,
     DatasetRef,
     Hyperparameters,
@@ -54,6 +55,7 @@ from sentops_core.domain.resources.trainer import (
     Resources,
     Toleration,
     Trainer,
+    settled_hyperparameters,
     unused_hyperparameters,
 )
 from sentops_core.domain.resources.training_job import (
@@ -66,6 +68,7 @@ from sentops_core.domain.resources.training_job import (
 
 __all__ = [
     "API_VERSION",
+    "DEFAULTS",
     "DEFAULT_LABELS",
     "AnalysisResult",
     "Approval",
@@ -116,5 +119,6 @@ __all__ = [
     "TrainingJobStatus",
     "Variant",
     "Verdict",
+    "settled_hyperparameters",
     "unused_hyperparameters",
 ]

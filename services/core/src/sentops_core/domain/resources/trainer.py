@@ -87,6 +87,31 @@ class Hyperparameters(Document):
         return self
 
 
+class HyperparameterDefaults(Document):
+    """What is taken for a field that was left out; chosen on validation parts of the Amazon training file."""
+
+    learning_rate: DecimalString = "1e-4"
+    epochs: int = 4
+    batch_size: int = 32
+    max_length: int = 256
+    weight_decay: DecimalString = "0.01"
+    warmup_ratio: DecimalString = "0.1"
+    early_stopping_patience: int = 2
+
+
+DEFAULTS = HyperparameterDefaults()
+
+
+def settled_hyperparameters(method: Method, given: Hyperparameters) -> dict[str, str]:
+    """All that the method uses, by the names of the API, what was left out with its default."""
+    chosen = {**DEFAULTS.to_document(), **given.to_document()}
+    return {
+        name: str(value)
+        for name, value in chosen.items()
+        if method is Method.FINE_TUNE or name in _USED_BY_LINEAR
+    }
+
+
 _USED_BY_LINEAR = {"seed", "maxLength"}
 
 
