@@ -100,4 +100,6 @@ def _guarded() -> APIRouter:
         platform_api,
     ):
         router.include_router(part.router)
+    for part in (overview,):
+        router.include_router(part.api)
     return router

@@ -1,7 +1,7 @@
 """Geometry of charts: values in, coordinates out. Templates draw them (charts.html), each with its table behind it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 _WIDTH, _HEIGHT = 640.0, 220.0
@@ -62,8 +62,14 @@ def line_chart(
     x_name: str,
     digits: int = 3,
     bounds: tuple[float, float] | None = None,
+    say: Callable[[float], str] | None = None,
 ) -> LineChart:
-    """`x` are the labels of evenly spaced places; without `bounds` the values decide what is shown."""
+    """`x` are the labels of evenly spaced places; without `bounds` the values decide what is shown.
+
+    `say` writes a value as the reader's language does; else it has `digits` digits.
+    """
+    on_axis = say or (lambda value: f"{value:.{digits}g}")
+    in_table = say or (lambda value: f"{value:.{digits}f}")
     known = [value for one in series for value in one.values if value is not None]
     low, high = bounds or _bounds(known)
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(x) - 1, 1)
@@ -90,18 +96,17 @@ def line_chart(
         x_ticks=tuple(
             Tick(round(_LEFT + at * step, 1), text) for at, text in enumerate(x) if at % every == 0
         ),
-        y_ticks=tuple(
-            Tick(place(0, value)[1], f"{value:.{digits}g}") for value in _nice(low, high)
-        ),
+        y_ticks=tuple(Tick(place(0, value)[1], on_axis(value)) for value in _nice(low, high)),
         head=(x_name, *(one.name for one in series)),
         rows=tuple(
-            (text, *(_text(one.values[at], digits) for one in series)) for at, text in enumerate(x)
+            (text, *(_text(one.values[at], in_table) for one in series))
+            for at, text in enumerate(x)
         ),
     )
 
 
-def _text(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _text(value: float | None, say: Callable[[float], str]) -> str:
+    return "–" if value is None else say(value)
 
 
 def _stretches(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:

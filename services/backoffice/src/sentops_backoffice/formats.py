@@ -1,8 +1,8 @@
 """Numbers and moments as people of a language write them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_decimal
 
 UNKNOWN = "–"  # nobody knows: never 0
@@ -27,11 +27,23 @@ class Formats:
             return UNKNOWN
         return format_decimal(share * 100, "0.0", locale=self._language) + " %"
 
+    def share(self, share: float | None) -> str:
+        """A round share between 0 and 1, without decimals."""
+        if share is None:
+            return UNKNOWN
+        return format_decimal(share * 100, "0", locale=self._language) + " %"
+
     def moment(self, value: datetime | None) -> str:
         if value is None:
             return UNKNOWN
         at = value.astimezone(UTC)
         return format_datetime(at, "d MMM y, HH:mm", locale=self._language) + " UTC"
+
+    def day(self, value: date) -> str:
+        return format_date(value, "d MMM", locale=self._language)
+
+    def long_day(self, value: date | None) -> str:
+        return UNKNOWN if value is None else format_date(value, "d MMMM y", locale=self._language)
 
     def ago(self, value: datetime | None, *, now: datetime) -> str:
         if value is None:

@@ -1,0 +1,140 @@
+"""What the overview says, read in one go: who serves, how good it is, what runs, what needs a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sentops_core.domain.attention import Need, Seen, needs
+from sentops_core.domain.quality import Accuracy, accuracy_of
+from sentops_core.store.model_versions import ModelVersions
+from sentops_core.store.overview import DayOfVotes, Overview, Work
+from sentops_core.store.pool import Connection
+from sentops_core.store.retention import RetentionTable
+from sentops_core.store.routing import RoutingTable
+from sentops_core.store.training_jobs import TrainingJobRow, TrainingJobs
+
+DAYS = 28
+RECENT_DAYS = 7
+_NEWS = timedelta(days=7)  # what is older was seen, or did not matter
+
+
+@dataclass(frozen=True)
+class Serving:
+    """`recent` is how often people agreed with it lately; None: nobody said."""
+
+    variant: str
+    model_version: str
+    weight: int
+    shadow: bool
+    since: datetime | None
+    recent: Accuracy | None
+
+
+@dataclass(frozen=True)
+class Running:
+    job: str
+    phase: str
+    dataset: str
+    progress: int | None
+    seconds_left: int | None
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Day:
+    """`accuracy` is of everything that was answered that day, whichever version it was."""
+
+    day: date
+    answers: int
+    accuracy: Accuracy | None
+
+
+@dataclass(frozen=True)
+class StateOfAffairs:
+    now: datetime
+    serving: tuple[Serving, ...]
+    running: tuple[Running, ...]
+    work: Work
+    needs: tuple[Need, ...]
+    days: tuple[Day, ...]
+
+    @property
+    def answers(self) -> int:
+        return sum(one.answers for one in self.days)
+
+
+async def state_of_affairs(
+    connection: Connection, model_name: str, *, now: datetime
+) -> StateOfAffairs:
+    today = now.astimezone(UTC).date()
+    first = today - timedelta(days=DAYS - 1)
+    since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    overview = Overview(connection)
+    votes = await overview.votes_by_day(since)
+    answers = {one.day: one.answers for one in await overview.answers_by_day(since)}
+    days = tuple(
+        Day(day, answers.get(day, 0), _accuracy([one for one in votes if one.day == day]))
+        for day in (first + timedelta(days=number) for number in range(DAYS))
+    )
+    recent_from = today - timedelta(days=RECENT_DAYS - 1)
+    recent = [one for one in votes if one.day >= recent_from]
+    before = [one for one in votes if one.day < recent_from]
+    routing = await RoutingTable(connection).get(model_name)
+    serving = [
+        Serving(
+            variant=one.name,
+            model_version=one.model_version,
+            weight=one.weight,
+            shadow=one.shadow,
+            since=await _since(connection, one.model_version),
+            recent=_accuracy(_of(recent, one.model_version)),
+        )
+        for one in routing.routing.variants
+    ]
+    jobs = await TrainingJobs(connection).list_open()
+    retention = await RetentionTable(connection).get()
+    work = await overview.work()
+    seen = Seen(
+        champion=routing.champion,
+        answers=sum(answers.get(one.day, 0) for one in days if one.day >= recent_from),
+        recent=_accuracy(_of(recent, routing.champion)),
+        before=_accuracy(_of(before, routing.champion)),
+        versions=await overview.noted_versions(model_name, now - _NEWS),
+        jobs=await overview.failed_jobs(model_name, now - _NEWS),
+        contested_texts=work.contested_texts,
+        tidied_at=retention.tidied_at,
+        tidying_postponed=retention.postponed,
+    )
+    return StateOfAffairs(
+        now=now,
+        serving=tuple(serving),
+        running=tuple(_running(row) for row in jobs),
+        work=work,
+        needs=needs(seen, now=now),
+        days=days,
+    )
+
+
+async def _since(connection: Connection, version: str) -> datetime | None:
+    row = await ModelVersions(connection).find(version)
+    return row.version.status.phase_started_at if row else None
+
+
+def _of(votes: Sequence[DayOfVotes], version: str | None) -> list[DayOfVotes]:
+    return [one for one in votes if one.model_version == version]
+
+
+def _accuracy(votes: Sequence[DayOfVotes]) -> Accuracy | None:
+    return accuracy_of(sum(one.right for one in votes), sum(one.votes for one in votes))
+
+
+def _running(row: TrainingJobRow) -> Running:
+    progress = row.job.status.trainer_status
+    return Running(
+        job=row.job.metadata.name,
+        phase=row.job.status.phase,
+        dataset=row.dataset_version or "",
+        progress=progress.progress_percentage if progress else None,
+        seconds_left=progress.estimated_remaining_seconds if progress else None,
+        created_by=row.created_by,
+    )

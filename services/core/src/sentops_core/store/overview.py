@@ -1,0 +1,132 @@
+"""What the overview of the platform counts and lists, each by one short statement."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sentops_core.domain.attention import Mention
+from sentops_core.store.pool import Connection
+
+
+@dataclass(frozen=True)
+class DayOfAnswers:
+    day: date
+    answers: int
+
+
+@dataclass(frozen=True)
+class DayOfVotes:
+    """Votes on the answers that one version gave on a day (in UTC); `right` of them agree."""
+
+    day: date
+    model_version: str
+    votes: int
+    right: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What waits for people: texts to label, texts that they disagree on, votes nobody looked at."""
+
+    open_texts: int
+    contested_texts: int
+    new_votes: int
+    votes_since_dataset: int
+
+
+_ANSWERS = """
+SELECT (created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS answers
+  FROM predictions
+ WHERE created_at >= $1 AND NOT shadow
+ GROUP BY 1
+ ORDER BY 1
+"""
+# Which votes count, and as what, is the rule of store.feedback.
+_VOTES = """
+SELECT (f.predicted_at AT TIME ZONE 'UTC')::date AS day, p.model_version, count(*) AS votes,
+       count(*) FILTER (
+           WHERE CASE WHEN f.status = 'refused' THEN f.corrected_label ELSE f.label END = p.label
+       ) AS "right"
+  FROM feedback f
+  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
+ WHERE f.voted_at >= $1 AND f.predicted_at >= $1 AND p.created_at >= $1
+   AND NOT p.shadow
+   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
+ GROUP BY 1, 2
+ ORDER BY 1, 2
+"""
+# The condition that moved last says best what is the matter.
+_NOTED_VERSIONS = """
+SELECT v.name, v.phase, coalesce(newest.message, '') AS message, coalesce(newest.at, v.updated_at) AS at
+  FROM model_versions v
+  LEFT JOIN LATERAL (
+      SELECT c ->> 'message' AS message, (c ->> 'lastTransitionTime')::timestamptz AS at
+        FROM jsonb_array_elements(v.status -> 'conditions') WITH ORDINALITY AS one (c, place)
+       ORDER BY 2 DESC, place DESC
+       LIMIT 1
+  ) AS newest ON true
+ WHERE v.model_name = $1
+   AND (v.phase = 'Paused'
+        OR v.phase = 'Pending' AND v.status -> 'conditions' @> '[{"reason": "AwaitingApproval"}]'
+        OR v.phase IN ('Quarantined', 'RolledBack') AND newest.at >= $2)
+   AND v.metadata ->> 'deletionTimestamp' IS NULL
+ ORDER BY v.version DESC
+ LIMIT $3
+"""
+# A failure that a later training made up for is of the past.
+_FAILED_JOBS = """
+SELECT j.name, j.phase, coalesce(newest.message, '') AS message,
+       coalesce((j.status ->> 'completionTime')::timestamptz, j.updated_at) AS at
+  FROM training_jobs j
+  LEFT JOIN LATERAL (
+      SELECT c ->> 'message' AS message
+        FROM jsonb_array_elements(j.status -> 'conditions') WITH ORDINALITY AS one (c, place)
+       ORDER BY (c ->> 'lastTransitionTime')::timestamptz DESC, place DESC
+       LIMIT 1
+  ) AS newest ON true
+ WHERE j.model_name = $1 AND j.phase IN ('Failed', 'Rejected') AND j.created_at >= $2
+   AND NOT EXISTS (SELECT FROM training_jobs later
+                    WHERE later.model_name = j.model_name AND later.created_at > j.created_at
+                      AND later.phase = 'Succeeded')
+ ORDER BY j.created_at DESC
+ LIMIT $3
+"""
+_WORK = """
+SELECT (SELECT count(*) FROM labelling_items WHERE state = 'open') AS open_texts,
+       (SELECT count(*) FROM labelling_items WHERE state = 'contested') AS contested_texts,
+       (SELECT count(*) FROM feedback WHERE status = 'new') AS new_votes,
+       (SELECT count(*) FROM feedback
+         WHERE voted_at > coalesce((SELECT max(created_at) FROM dataset_versions), 'epoch')) AS votes_since_dataset
+"""
+_MOST = 20
+
+
+class Overview:
+    """Of one model, as it stands in the database now."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def answers_by_day(self, since: datetime) -> list[DayOfAnswers]:
+        """Days without an answer are absent."""
+        return [DayOfAnswers(**row) for row in await self._connection.fetch(_ANSWERS, since)]
+
+    async def votes_by_day(self, since: datetime) -> list[DayOfVotes]:
+        """Days and versions without a vote are absent."""
+        return [DayOfVotes(**row) for row in await self._connection.fetch(_VOTES, since)]
+
+    async def noted_versions(self, model_name: str, since: datetime) -> list[Mention]:
+        """Those that wait for somebody, and those that were found wanting since then."""
+        rows = await self._connection.fetch(_NOTED_VERSIONS, model_name, since, _MOST)
+        return [Mention(**row) for row in rows]
+
+    async def failed_jobs(self, model_name: str, since: datetime) -> list[Mention]:
+        """Trainings asked for since then that came to nothing, and that no later one made up for."""
+        rows = await self._connection.fetch(_FAILED_JOBS, model_name, since, _MOST)
+        return [Mention(**row) for row in rows]
+
+    async def work(self) -> Work:
+        row = await self._connection.fetchrow(_WORK)
+        assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
+        return Work(**row)
