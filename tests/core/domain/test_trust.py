@@ -1,6 +1,49 @@
 """When a person should look at a source of votes."""
 
-from sentops_core.domain.trust import SourceFigures, Suspicion, most_suspect_first, suspicions
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sentops_core.domain.trust import (
+    SourceFigures,
+    Suspicion,
+    figures_by,
+    most_suspect_first,
+    suspicions,
+)
+
+
+@dataclass(frozen=True)
+class AVote:
+    client: str
+    text_key: bytes = b"text"
+    label: str = "positive"
+    predicted_label: str = "positive"
+    known_label: str | None = None
+    refused: bool = False
+    voted_at: datetime = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_a_source_is_measured_by_what_is_known_and_by_what_others_say() -> None:
+    votes = [
+        AVote("anna", b"1", known_label="positive"),
+        AVote("bruno", b"1", known_label="positive"),
+        AVote("troll", b"1", "negative", known_label="positive", refused=True),
+        AVote("troll", b"2", "negative"),
+    ]
+    found = figures_by(votes, lambda vote: vote.client)
+    troll = found["troll"]
+    assert (troll.votes, troll.all_votes, troll.share) == (2, 4, 0.5)
+    assert (troll.known, troll.known_right) == (1, 0)
+    assert (troll.shared, troll.shared_with_most) == (1, 0)
+    assert (troll.with_model, troll.refused) == (0, 1)
+    # Of the others of "anna" one says positive and one negative: that is no majority.
+    assert (found["anna"].shared, found["anna"].known_right) == (0, 1)
+
+
+def test_only_the_last_word_of_each_other_client_counts() -> None:
+    later = datetime(2026, 11, 22, tzinfo=UTC)
+    votes = [AVote("anna", label="negative"), AVote("anna", voted_at=later), AVote("bruno")]
+    assert figures_by(votes, lambda vote: vote.client)["bruno"].shared_with_most == 1
 
 
 def test_a_source_that_is_mostly_right_is_left_in_peace() -> None:

@@ -1,8 +1,11 @@
 """Whether the votes of one source can be trusted: figures and a suggestion, never a decision."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from sentops_core.domain.quality import Accuracy, accuracy_of
 
@@ -23,6 +26,9 @@ class SourceFigures:
     known_right: int = 0
     shared: int = 0  # votes on texts that others voted on too
     shared_with_most: int = 0
+    with_model: int = 0
+    refused: int = 0
+    last_at: datetime | None = None
 
     @property
     def share(self) -> float:
@@ -35,6 +41,66 @@ class SourceFigures:
     @property
     def with_others(self) -> Accuracy | None:
         return accuracy_of(self.shared_with_most, self.shared)
+
+
+class Vote(Protocol):
+    """`text_key` is the same for the same text; `known_label` is None where nobody has settled it."""
+
+    @property
+    def client(self) -> str: ...
+    @property
+    def text_key(self) -> bytes: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def predicted_label(self) -> str: ...
+    @property
+    def known_label(self) -> str | None: ...
+    @property
+    def refused(self) -> bool: ...
+    @property
+    def voted_at(self) -> datetime: ...
+
+
+def figures_by(votes: Sequence[Vote], key: Callable[[Vote], str]) -> dict[str, SourceFigures]:
+    """Figures of each group of votes; `key` names a vote's group."""
+    voices: defaultdict[bytes, dict[str, Vote]] = defaultdict(dict)
+    for vote in sorted(votes, key=lambda vote: vote.voted_at):
+        voices[vote.text_key][vote.client] = vote
+    groups: defaultdict[str, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        groups[key(vote)].append(vote)
+    return {
+        name: _figures(group, len(votes), {id(vote): _most(voices, vote) for vote in group})
+        for name, group in groups.items()
+    }
+
+
+def _figures(group: Sequence[Vote], all_votes: int, most: dict[int, str | None]) -> SourceFigures:
+    shared = [vote for vote in group if most[id(vote)] is not None]
+    known = [vote for vote in group if vote.known_label is not None]
+    return SourceFigures(
+        votes=len(group),
+        all_votes=all_votes,
+        known=len(known),
+        known_right=sum(vote.label == vote.known_label for vote in known),
+        shared=len(shared),
+        shared_with_most=sum(vote.label == most[id(vote)] for vote in shared),
+        with_model=sum(vote.label == vote.predicted_label for vote in group),
+        refused=sum(vote.refused for vote in group),
+        last_at=max(vote.voted_at for vote in group),
+    )
+
+
+def _most(voices: dict[bytes, dict[str, Vote]], vote: Vote) -> str | None:
+    """What most other clients said of the text; None: nobody else spoke, or they are even."""
+    others: Iterable[Vote] = (
+        other for client, other in voices[vote.text_key].items() if client != vote.client
+    )
+    counts = Counter(other.label for other in others).most_common(2)
+    if not counts or (len(counts) > 1 and counts[0][1] == counts[1][1]):
+        return None
+    return counts[0][0]
 
 
 # A person who reads the texts is right far more often than half of the time; less is spite, chance or a program.

@@ -1,0 +1,213 @@
+"""Votes as staff see them: with text, answer and what is known of the text; and what staff decide about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sentops_core.store.pool import Connection
+
+
+class Review(StrEnum):
+    """What became of a vote; CORRECTED is refused in the table, with the right label beside it."""
+
+    NEW = "new"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    CORRECTED = "corrected"
+
+
+@dataclass(frozen=True)
+class InboxFilter:
+    """None is any. `disagreement`: whether the vote differs from the answer."""
+
+    review: Review | None = None
+    label: str | None = None
+    model_version: str | None = None
+    disagreement: bool | None = None
+    client: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class InboxRow:
+    """`text` is None once it was erased; `known_label` is what the labelling queue settled for it."""
+
+    vote_id: UUID
+    prediction_id: UUID
+    client: str
+    source: str
+    label: str
+    note: str | None
+    status: str
+    corrected_label: str | None
+    reviewed_by: str | None
+    reviewed_at: datetime | None
+    voted_at: datetime
+    text: str | None
+    predicted_label: str
+    predicted_score: float
+    model_version: str
+    known_label: str | None
+    quarantined: bool
+
+    @property
+    def review(self) -> Review:
+        corrected = self.status == "refused" and self.corrected_label is not None
+        return Review.CORRECTED if corrected else Review(self.status)
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A vote that was decided about, and what it was before."""
+
+    vote_id: UUID
+    prediction_id: UUID
+    label: str
+    before: str
+
+
+@dataclass(frozen=True)
+class JudgedVote:
+    """One of the newest votes, with what is known of its text, for figures of sources."""
+
+    client: str
+    source: str
+    text_key: bytes
+    label: str
+    predicted_label: str
+    known_label: str | None
+    refused: bool
+    voted_at: datetime
+
+
+_PAGE = """
+SELECT f.vote_id, f.prediction_id, f.client, f.source, f.label, f.note, f.status, f.corrected_label, f.reviewed_by,
+       f.reviewed_at, f.voted_at, p.text, p.label AS predicted_label, p.score AS predicted_score, p.model_version,
+       (SELECT i.label FROM labelling_items i WHERE i.content_hash = p.text_hash AND i.state = 'done') AS known_label,
+       EXISTS (SELECT FROM quarantined_sources q
+                WHERE q.kind = 'client' AND q.name = f.client OR q.kind = 'source' AND q.name = f.source)
+           AS quarantined
+  FROM feedback f
+  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
+ WHERE (f.voted_at, f.vote_id) < ($1, $2)
+   AND ($3::text IS NULL OR f.status = $3)
+   AND ($4::boolean IS NULL OR (f.corrected_label IS NOT NULL) = $4)
+   AND ($5::text IS NULL OR f.label = $5)
+   AND ($6::text IS NULL OR p.model_version = $6)
+   AND ($7::boolean IS NULL OR (f.label <> p.label) = $7)
+   AND ($8::text IS NULL OR f.client = $8)
+   AND ($9::text IS NULL OR f.source = $9)
+ ORDER BY f.voted_at DESC, f.vote_id DESC
+ LIMIT $10
+"""
+_COUNTS = """
+SELECT CASE WHEN status = 'refused' AND corrected_label IS NOT NULL THEN 'corrected' ELSE status END AS review,
+       count(*) AS votes
+  FROM feedback
+ GROUP BY review
+"""
+_SOURCES = "SELECT DISTINCT source FROM feedback ORDER BY source LIMIT 50"
+_VERSIONS = "SELECT name FROM model_versions ORDER BY created_at DESC, version DESC LIMIT 50"
+# A vote that its client has replaced has another vote_id: then nobody has decided about what is there now.
+_REVIEW = """
+WITH before AS (
+    SELECT prediction_id, client, vote_id, label, status, corrected_label
+      FROM feedback
+     WHERE vote_id = ANY ($1::uuid[])
+     ORDER BY prediction_id, client
+       FOR UPDATE
+)
+UPDATE feedback f
+   SET status = CASE WHEN $3::text IS NULL THEN $2 WHEN f.label = $3 THEN 'accepted' ELSE 'refused' END,
+       corrected_label = CASE WHEN f.label = $3 THEN NULL ELSE $3 END,
+       reviewed_by = CASE WHEN $2 = 'new' THEN NULL ELSE $4 END,
+       reviewed_at = CASE WHEN $2 = 'new' THEN NULL ELSE $5::timestamptz END
+  FROM before b
+ WHERE f.prediction_id = b.prediction_id AND f.client = b.client
+RETURNING f.vote_id, f.prediction_id, f.label,
+          CASE WHEN b.status = 'refused' AND b.corrected_label IS NOT NULL THEN 'corrected to ' || b.corrected_label
+               ELSE b.status END AS before
+"""
+_JUDGED = """
+WITH newest AS (
+    SELECT client, source, prediction_id, predicted_at, label, status, voted_at
+      FROM feedback
+     WHERE voted_at >= $1
+     ORDER BY voted_at DESC
+     LIMIT $2
+)
+SELECT n.client, n.source, p.text_hash AS text_key, n.label, p.label AS predicted_label, i.label AS known_label,
+       n.status = 'refused' AS refused, n.voted_at
+  FROM newest n
+  JOIN predictions p ON p.created_at = n.predicted_at AND p.id = n.prediction_id
+  LEFT JOIN labelling_items i ON i.content_hash = p.text_hash AND i.state = 'done'
+"""
+_NEWEST = (datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
+
+Cursor = tuple[datetime, UUID]
+
+
+class FeedbackInbox:
+    """The feedback table, for people who judge votes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def page(
+        self, wanted: InboxFilter, *, before: Cursor | None = None, limit: int = 100
+    ) -> list[InboxRow]:
+        """Newest first; `before` is moment and id of the last vote already seen."""
+        status, corrected = _stored(wanted.review)
+        rows = await self._connection.fetch(
+            _PAGE,
+            *(before or _NEWEST),
+            status,
+            corrected,
+            wanted.label,
+            wanted.model_version,
+            wanted.disagreement,
+            wanted.client,
+            wanted.source,
+            limit,
+        )
+        return [InboxRow(**row) for row in rows]
+
+    async def counts(self) -> dict[Review, int]:
+        rows = await self._connection.fetch(_COUNTS)
+        found = {Review(row["review"]): row["votes"] for row in rows}
+        return {review: found.get(review, 0) for review in Review}
+
+    async def sources(self) -> list[str]:
+        """The ways in that votes came by."""
+        return [row["source"] for row in await self._connection.fetch(_SOURCES)]
+
+    async def versions(self) -> list[str]:
+        """Names of model versions, the newest first."""
+        return [row["name"] for row in await self._connection.fetch(_VERSIONS)]
+
+    async def review(
+        self, vote_ids: Sequence[UUID], review: Review, *, label: str | None, by: str, at: datetime
+    ) -> list[Reviewed]:
+        """Decide about votes; those that their clients have replaced meanwhile are not among the answer.
+
+        `label` goes with CORRECTED alone; a vote that says just this is accepted.
+        """
+        status = Review.REFUSED if review is Review.CORRECTED else review
+        right = label if review is Review.CORRECTED else None
+        rows = await self._connection.fetch(_REVIEW, vote_ids, status, right, by, at)
+        return [Reviewed(**row) for row in rows]
+
+    async def judged(self, since: datetime, newest: int) -> list[JudgedVote]:
+        rows = await self._connection.fetch(_JUDGED, since, newest)
+        return [JudgedVote(**row) for row in rows]
+
+
+def _stored(review: Review | None) -> tuple[str | None, bool | None]:
+    """Status, and whether a corrected label stands beside it."""
+    if review is None:
+        return None, None
+    if review is Review.CORRECTED:
+        return Review.REFUSED, True
+    return review, False if review is Review.REFUSED else None
