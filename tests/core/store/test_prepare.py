@@ -355,6 +355,10 @@ CLOSED_COLUMNS = {
     "predictions.text_hash",
     "quarantined_sources.evidence_text",
     "quarantined_sources.note",
+    "staged_pieces.content",
+    "staged_uploads.choices_text",
+    "staged_uploads.filename_text",
+    "staged_uploads.preview_text",
 }
 
 

@@ -45,6 +45,7 @@ async def test_an_upload_makes_a_version_and_says_what_became_of_each_row(
         "row_id": "",
         "reason": "missing_label",
         "message": "the label is missing",
+        "facts": {},
     }
     detail = (await api.get(f"{DATASETS}/v1")).json()
     assert (detail["origin"], detail["licence"]) == ("by hand", "CC0")

@@ -10,7 +10,7 @@ from sentops_core.datasets.labels import built_in_label
 from sentops_core.datasets.limits import Limits
 from sentops_core.datasets.lines import Line, lines
 from sentops_core.datasets.report import Refusal
-from sentops_core.datasets.tables import Record, Table
+from sentops_core.datasets.tables import Problem, Record, Table
 from sentops_core.domain.errors import InvalidInput
 
 _DELIMITERS = ",;\t|"
@@ -138,17 +138,21 @@ def _records(
         )
 
 
-def _problem(values: list[str] | None, source: _Source, width: int) -> tuple[Refusal, str] | None:
+def _problem(values: list[str] | None, source: _Source, width: int) -> Problem | None:
     taken = source.taken
     spans = f"; it spans {len(taken)} lines: is a quote left open?" if len(taken) > 1 else ""
     if any(line.cut for line in taken):
-        return Refusal.TOO_LONG, "a line of more than 1 MiB"
+        return Problem(Refusal.TOO_LONG, "a line of more than 1 MiB")
     if values is None:
-        return Refusal.UNREADABLE, f"a field is too long or holds a stray line end{spans}"
+        return Problem(Refusal.UNREADABLE, f"a field is too long or holds a stray line end{spans}")
     if source.ended:
-        return Refusal.UNREADABLE, "a quote is left open"
+        return Problem(Refusal.UNREADABLE, "a quote is left open")
     if not any(cell.strip() for cell in values):
-        return Refusal.EMPTY_ROW, "empty row" if values else "empty line"
+        return Problem(Refusal.EMPTY_ROW, "empty row" if values else "empty line")
     if len(values) < width or any(cell.strip() for cell in values[width:]):
-        return Refusal.RAGGED_ROW, f"{len(values)} fields instead of {width}{spans}"
+        return Problem(
+            Refusal.RAGGED_ROW,
+            f"{len(values)} fields instead of {width}{spans}",
+            {"fields": str(len(values)), "columns": str(width)},
+        )
     return None

@@ -16,6 +16,11 @@ from sentops_core.domain.text import content_hash
 from sentops_core.language import DetectLanguage
 
 FEEDBACK = "feedback"
+LABELLING = "labelling"
+EDITED = "edited"
+# Whose word stands when two sources call a text differently; any other source has none of its own.
+_AUTHORITY = {FEEDBACK: 1, LABELLING: 2, EDITED: 3}
+_WHO = {FEEDBACK: "people corrected", LABELLING: "annotators set", EDITED: "staff changed"}
 # As the run demands them: its validation part needs some rows of each label.
 MIN_TRAIN_ROWS = 20
 MIN_TRAIN_ROWS_PER_LABEL = 5
@@ -34,8 +39,10 @@ class Candidate:
     row: int = 0
     row_id: str = ""
 
-    def refused(self, reason: Refusal, message: str) -> RefusedRow:
-        return RefusedRow(row=self.row, row_id=self.row_id, reason=reason, message=message)
+    def refused(self, reason: Refusal, message: str, **facts: str) -> RefusedRow:
+        return RefusedRow(
+            row=self.row, row_id=self.row_id, reason=reason, message=message, facts=facts
+        )
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,11 @@ def hash_of(members: Iterable[Member]) -> Digest:
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def outranks(source: str, other: str) -> bool:
+    """Whether a label of the one source stands against a newer one of the other."""
+    return _AUTHORITY.get(source, 0) > _AUTHORITY.get(other, 0)
+
+
 def draft_version(
     parent: Sequence[Member],
     candidates: Sequence[Candidate],
@@ -106,7 +118,8 @@ def draft_version(
     """The parent's rows and the candidates as one version; InvalidInput if nothing could be trained on it.
 
     `labels` are the dataset's; None lets the rows say. A row of the parent never changes sides; a person's
-    correction outweighs an uploaded label, and otherwise the newer label wins.
+    correction outweighs an uploaded label, what the labelling queue agreed on outweighs both, staff who edit a
+    label outweigh all, and otherwise the newer label wins.
     """
     merged = _merge(parent, candidates, labels, salt)
     new = [member for key, member in merged.members.items() if key in merged.new]
@@ -152,8 +165,15 @@ def _merge(
         key = content_hash(candidate.text)
         known = merged.members.get(key)
         if labels is not None and candidate.label not in labels:
-            message = f"the dataset's labels are {', '.join(labels)}, not {candidate.label}"
-            merged.left_out.append(candidate.refused(Refusal.LABEL_NOT_IN_DATASET, message))
+            ours = ", ".join(labels)
+            merged.left_out.append(
+                candidate.refused(
+                    Refusal.LABEL_NOT_IN_DATASET,
+                    f"the dataset's labels are {ours}, not {candidate.label}",
+                    label=candidate.label,
+                    labels=ours,
+                )
+            )
         elif known is None:
             merged.new[key] = candidate
             merged.members[key] = Member(
@@ -168,9 +188,13 @@ def _merge(
             )
         elif known.label == candidate.label:
             merged.unchanged += 1
-        elif known.source == FEEDBACK and candidate.source != FEEDBACK:
-            message = f"people corrected this text to {known.label}"
-            merged.left_out.append(candidate.refused(Refusal.CORRECTED_BEFORE, message))
+        elif outranks(known.source, candidate.source):
+            message = f"{_WHO[known.source]} this text to {known.label}"
+            merged.left_out.append(
+                candidate.refused(
+                    Refusal.CORRECTED_BEFORE, message, label=known.label, source=known.source
+                )
+            )
         else:
             merged.members[key] = replace(
                 known,

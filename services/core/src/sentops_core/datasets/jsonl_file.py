@@ -8,7 +8,7 @@ from pathlib import Path
 from sentops_core.datasets.limits import Limits
 from sentops_core.datasets.lines import Line, lines
 from sentops_core.datasets.report import Refusal
-from sentops_core.datasets.tables import Record, Table
+from sentops_core.datasets.tables import Problem, Record, Table
 from sentops_core.domain.errors import InvalidInput
 
 _SNIFFED_LINES = 200
@@ -42,11 +42,13 @@ def _records(path: Path, columns: tuple[str, ...], limits: Limits) -> Iterator[R
     for line in lines(path, limits.line_bytes):
         value = _parsed(line)
         if not line.text.strip():
-            yield Record(line.number, (), (Refusal.EMPTY_ROW, "empty line"))
+            yield Record(line.number, (), Problem(Refusal.EMPTY_ROW, "empty line"))
         elif line.cut:
-            yield Record(line.number, (), (Refusal.TOO_LONG, "a line of more than 1 MiB"))
+            yield Record(line.number, (), Problem(Refusal.TOO_LONG, "a line of more than 1 MiB"))
         elif not isinstance(value, dict):
-            yield Record(line.number, (), (Refusal.UNREADABLE, "not a JSON object"), line.repaired)
+            yield Record(
+                line.number, (), Problem(Refusal.UNREADABLE, "not a JSON object"), line.repaired
+            )
         else:
             cells = tuple(_cell(value.get(column)) for column in columns)
             yield Record(line.number, cells, repaired=line.repaired)

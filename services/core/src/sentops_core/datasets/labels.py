@@ -35,6 +35,16 @@ def _number(raw: str) -> float | None:
     return float(found[1].replace(",", ".")) if found else None
 
 
+def as_stars(raw: str) -> float | None:
+    """The number that a cell holds, or None."""
+    return _number(raw)
+
+
+def same_label(raw: str) -> str:
+    """One form for cells that say the same: labels are mapped by it."""
+    return _folded(raw)
+
+
 def built_in_label(raw: str) -> str | None:
     """The label behind a common name, or None. Numbers are not names: what they mean depends on the column."""
     return _SYNONYMS.get(_folded(raw))
@@ -51,15 +61,18 @@ def label_of_stars(stars: float) -> str | None:
 
 @dataclass(frozen=True)
 class LabelReader:
-    """Turns cells into labels; `own` is the person's label map and comes before the built-in names."""
+    """Turns cells into labels; `own` is the person's label map and comes before the built-in names.
+
+    What it maps to None is left out.
+    """
 
     labels: tuple[str, ...]
-    own: Mapping[str, str]
+    own: Mapping[str, str | None]
 
     @classmethod
-    def of(cls, labels: tuple[str, ...], label_map: Mapping[str, str]) -> "LabelReader":
+    def of(cls, labels: tuple[str, ...], label_map: Mapping[str, str | None]) -> "LabelReader":
         for raw, label in label_map.items():
-            if label not in labels:
+            if label is not None and label not in labels:
                 raise InvalidInput(
                     f"label_map turns {raw!r} into {label!r}; the labels are {', '.join(labels)}."
                 )
@@ -68,12 +81,19 @@ class LabelReader:
     def read(self, raw: str) -> str | None:
         """The label, or None for a cell that is no label we know."""
         folded = _folded(raw)
-        label = self.own.get(folded) or _SYNONYMS.get(folded)
+        if folded in self.own:
+            return self.own[folded]
+        label = _SYNONYMS.get(folded)
         if label is None and folded in self.labels:
             label = folded
         if label is None and (stars := _number(raw)) is not None:
             label = label_of_stars(stars)
         return label if label in self.labels else None
+
+    def leaves_out(self, raw: str) -> bool:
+        """Whether the person said that rows with this label are not wanted."""
+        folded = _folded(raw)
+        return folded in self.own and self.own[folded] is None
 
     def why_unknown(self, raw: str) -> str:
         shown = raw.strip()[:40]

@@ -86,6 +86,39 @@ class NearDuplicateIndex:
         return -best[1] if best[0] >= SIMILAR else None
 
 
+@dataclass(frozen=True)
+class Twin:
+    """Positions of two texts that nearly say the same."""
+
+    earlier: int
+    later: int
+    similarity: float
+
+
+def twins_among(texts: Sequence[str]) -> list[Twin]:
+    """For each text that has one before it, the most similar earlier text."""
+    folds = [folded(text) for text in texts]
+    exact: dict[str, int] = {}
+    twins: list[Twin] = []
+    long_ones: list[int] = []
+    for position, fold in enumerate(folds):
+        first = exact.setdefault(fold, position)
+        if first != position:
+            twins.append(Twin(first, position, 1.0))
+        elif not _is_short(fold):
+            long_ones.append(position)
+    index = MinHashLSH(threshold=_CANDIDATES_FROM, num_perm=_PERMUTATIONS)
+    sketches = _sketches(folds[position] for position in long_ones)
+    for position, sketch in zip(long_ones, sketches, strict=True):
+        own = shingles(folds[position])
+        scored = [(similarity(own, shingles(folds[key])), -key) for key in index.query(sketch)]
+        best = max(scored, default=(0.0, 0))
+        if best[0] >= SIMILAR:
+            twins.append(Twin(-best[1], position, best[0]))
+        index.insert(position, sketch)
+    return twins
+
+
 def _is_short(fold: str) -> bool:
     return len(fold.split()) < _SHORT_WORDS
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from sentops_core.datasets.limits import Limits
 from sentops_core.datasets.report import Refusal
-from sentops_core.datasets.tables import Record, Table
+from sentops_core.datasets.tables import Problem, Record, Table
 from sentops_core.domain.errors import InvalidInput, TooLarge
 
 _BATCH = 1_000
@@ -40,7 +40,9 @@ def _records(path: Path, width: int) -> Iterator[Record]:
                     row += 1
                     cells = tuple(_cell(value) for value in values[:width])
                     empty = not any(cell.strip() for cell in cells)
-                    yield Record(row, cells, (Refusal.EMPTY_ROW, "empty row") if empty else None)
+                    yield Record(
+                        row, cells, Problem(Refusal.EMPTY_ROW, "empty row") if empty else None
+                    )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidInput(
             f"The Parquet file cannot be read past row {row}: it may be damaged."

@@ -12,7 +12,8 @@ from sentops_core.datasets.labels import LabelReader
 from sentops_core.datasets.limits import DEFAULT_LIMITS, Limits
 from sentops_core.datasets.parquet_file import parquet_table
 from sentops_core.datasets.report import ReadReport, Refusal, Refusals, RefusedRow
-from sentops_core.datasets.tables import Record, Table
+from sentops_core.datasets.spreadsheets import EXPORT_COLUMNS, restored
+from sentops_core.datasets.tables import Problem, Record, Table
 from sentops_core.datasets.xlsx_file import xlsx_table
 from sentops_core.domain.errors import InvalidInput, TooLarge, UnsupportedFormat
 from sentops_core.domain.resources import DEFAULT_LABELS
@@ -38,7 +39,7 @@ class ReadOptions:
     text_column: str | None = None
     label_column: str | None = None
     group_column: str | None = None
-    label_map: Mapping[str, str] = field(default_factory=dict)
+    label_map: Mapping[str, str | None] = field(default_factory=dict)
     labels: tuple[str, ...] = DEFAULT_LABELS
 
 
@@ -60,7 +61,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     text: int
     label: int
     id: int | None
@@ -72,18 +73,19 @@ def read_file(
 ) -> Reading:
     """Blocking. `filename` says the format; InvalidInput, TooLarge or UnsupportedFormat say what to change."""
     options = options or ReadOptions()
-    table = _open(path, filename, limits)
-    at = _find(table, options)
+    table = open_table(path, filename, limits)
+    at = find_columns(table, options)
     labels = LabelReader.of(options.labels, options.label_map)
     labels.refuse_other_scales(
-        _label_values(table, at.label),
+        label_values(table, at.label),
         table.columns[at.label],
         called_stars=guess.is_called_stars(table.columns[at.label]),
     )
     return _Collector(table, at, labels, limits).collect()
 
 
-def _open(path: Path, filename: str, limits: Limits) -> Table:
+def open_table(path: Path, filename: str, limits: Limits = DEFAULT_LIMITS) -> Table:
+    """The file as a table; errors as those of `read_file`."""
     reader = _READERS.get(Path(filename).suffix.lower())
     if reader is None:
         raise UnsupportedFormat(
@@ -92,7 +94,8 @@ def _open(path: Path, filename: str, limits: Limits) -> Table:
     return reader(path, limits)
 
 
-def _find(table: Table, options: ReadOptions) -> _Columns:
+def find_columns(table: Table, options: ReadOptions) -> Columns:
+    """Where the text, the label and the rest are: as said, else as guessed; InvalidInput when neither tells."""
     if not table.has_header and options.text_column is None and options.label_column is None:
         return _columns_by_content(table, options)
     label = (
@@ -112,17 +115,18 @@ def _find(table: Table, options: ReadOptions) -> _Columns:
         if options.group_column
         else None
     )
-    return _Columns(text, label, guess.id_column(table.columns), group)
+    return Columns(text, label, guess.id_column(table.columns), group)
 
 
-def _columns_by_content(table: Table, options: ReadOptions) -> _Columns:
+def _columns_by_content(table: Table, options: ReadOptions) -> Columns:
     """Without a header: the first row was recognised because exactly one of its two cells is a label."""
     first = next(record for record in table.records() if record.problem is None)
     label = 0 if LabelReader.of(options.labels, options.label_map).read(first.values[0]) else 1
-    return _Columns(text=1 - label, label=label, id=None, group=None)
+    return Columns(text=1 - label, label=label, id=None, group=None)
 
 
-def _label_values(table: Table, label: int) -> Counter[str]:
+def label_values(table: Table, label: int) -> Counter[str]:
+    """How often each cell of the label column occurs; past ten thousand different ones only those seen before."""
     values: Counter[str] = Counter()
     for record in table.records():
         if record.problem is None and (
@@ -137,7 +141,7 @@ class _Collector:
     """One walk over the table: keeps good rows, and says of each other one why not."""
 
     table: Table
-    at: _Columns
+    at: Columns
     labels: LabelReader
     limits: Limits
     first_seen: dict[bytes, LabelledRow] = field(default_factory=dict)
@@ -166,36 +170,45 @@ class _Collector:
             problem = record.problem or self._keep(record)
             if problem is not None:
                 yield RefusedRow(
-                    row=record.row, row_id=self._id(record), reason=problem[0], message=problem[1]
+                    row=record.row,
+                    row_id=self._id(record),
+                    reason=problem.reason,
+                    message=problem.message,
+                    facts=dict(problem.facts),
                 )
 
-    def _keep(self, record: Record) -> tuple[Refusal, str] | None:
+    def _keep(self, record: Record) -> Problem | None:
         raw_label = record.values[self.at.label]
-        text = normalise(record.values[self.at.text])
+        text = normalise(self._text(record))
         if not text:
-            return Refusal.EMPTY_TEXT, "the text is empty"
+            return Problem(Refusal.EMPTY_TEXT, "the text is empty")
         if len(text) > self.limits.text_characters:
-            return (
+            return Problem(
                 Refusal.TOO_LONG,
                 f"the text has {len(text)} characters; at most {self.limits.text_characters}",
+                {"characters": str(len(text)), "most": str(self.limits.text_characters)},
             )
         if not raw_label.strip():
-            return Refusal.MISSING_LABEL, "the label is missing"
+            return Problem(Refusal.MISSING_LABEL, "the label is missing")
+        shown = raw_label.strip()[:40]
+        if self.labels.leaves_out(raw_label):
+            message = f'rows labelled "{shown}" are left out, as chosen'
+            return Problem(Refusal.LABEL_LEFT_OUT, message, {"label": shown})
         label = self.labels.read(raw_label)
         if label is None:
-            return Refusal.UNKNOWN_LABEL, self.labels.why_unknown(raw_label)
+            message = self.labels.why_unknown(raw_label)
+            return Problem(Refusal.UNKNOWN_LABEL, message, {"label": shown})
         key = content_hash(text)
         if earlier := self.first_seen.get(key):
-            where = f"row {earlier.row_id}" if earlier.row_id else f"line {earlier.row}"
-            if earlier.label == label:
-                return Refusal.DUPLICATE, f"the same text as {where}"
-            return (
-                Refusal.CONFLICT,
-                f"the same text as {where}, which is {earlier.label}, not {label}",
-            )
+            return _seen_before(earlier, label)
         group = record.values[self.at.group].strip() if self.at.group is not None else ""
         self.first_seen[key] = LabelledRow(record.row, self._id(record), text, label, group or None)
         return None
+
+    def _text(self, record: Record) -> str:
+        cell = record.values[self.at.text]
+        is_export = self.table.format == "csv" and self.table.columns == EXPORT_COLUMNS
+        return restored(cell) if is_export else cell
 
     def _id(self, record: Record) -> str:
         if self.at.id is None or len(record.values) <= self.at.id:
@@ -217,6 +230,18 @@ class _Collector:
             repaired_lines=self.repaired,
             refused=refused,
         )
+
+
+def _seen_before(earlier: LabelledRow, label: str) -> Problem:
+    where = f"row {earlier.row_id}" if earlier.row_id else f"line {earlier.row}"
+    facts = {"where": earlier.row_id or str(earlier.row)}
+    if earlier.label == label:
+        return Problem(Refusal.DUPLICATE, f"the same text as {where}", facts)
+    return Problem(
+        Refusal.CONFLICT,
+        f"the same text as {where}, which is {earlier.label}, not {label}",
+        facts | {"label": label, "earlier": earlier.label},
+    )
 
 
 def _as_json(report: ReadReport) -> dict[str, object]:

@@ -6,9 +6,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from sentops_core.datasets.profile import Profile
 from sentops_core.domain.base import Body
 
-DETAILED_ROWS = 200
+DETAILED_ROWS = 2_000
 
 
 class Refusal(StrEnum):
@@ -18,6 +19,7 @@ class Refusal(StrEnum):
     EMPTY_TEXT = "empty_text"
     MISSING_LABEL = "missing_label"
     UNKNOWN_LABEL = "unknown_label"
+    LABEL_LEFT_OUT = "label_left_out"
     RAGGED_ROW = "ragged_row"
     TOO_LONG = "too_long"
     UNREADABLE = "unreadable"
@@ -33,12 +35,16 @@ class Refusal(StrEnum):
 
 
 class RefusedRow(Body):
-    """`row` is the line of the file (the sheet's row, the record) that it starts at, from 1; 0 has no file."""
+    """`row` is the line of the file (the sheet's row, the record) that it starts at, from 1; 0 has no file.
+
+    `facts` are what the message says beside the reason, for pages that say it in another language.
+    """
 
     row: int = Field(ge=0)
     row_id: str = ""
     reason: Refusal
     message: str
+    facts: dict[str, str] = {}
 
 
 class Refusals(Body):
@@ -81,11 +87,16 @@ class ReadReport(Body):
 
 
 class BuildReport(Body):
-    """What a version is made of; `file` only when it was built from one."""
+    """What a version is made of; `file` only when it was built from one, `profile` on versions of today's programs.
+
+    `edited` of the relabelled rows were relabelled by staff.
+    """
 
     file: ReadReport | None = None
     rows_from_parent: int = 0
     added: int = 0
     relabelled: int = 0
+    edited: int = 0
     unchanged: int = 0
     left_out: Refusals = Refusals()
+    profile: Profile | None = None

@@ -1,9 +1,19 @@
 """A file as a table: named columns, and records that can be walked more than once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from sentops_core.datasets.report import Refusal
+
+
+class Problem(NamedTuple):
+    """Why a row is refused; `facts` are what its message says beside the reason."""
+
+    reason: Refusal
+    message: str
+    facts: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -12,7 +22,7 @@ class Record:
 
     row: int
     values: tuple[str, ...]
-    problem: tuple[Refusal, str] | None = None
+    problem: Problem | None = None
     repaired: bool = False
 
 

@@ -13,7 +13,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from sentops_core.datasets.limits import Limits
 from sentops_core.datasets.report import Refusal
-from sentops_core.datasets.tables import Record, Table
+from sentops_core.datasets.tables import Problem, Record, Table
 from sentops_core.domain.errors import InvalidInput, TooLarge
 
 _MEMBERS = 2_000
@@ -100,10 +100,16 @@ def _records(path: Path, sheet: int, header: int, width: int, limits: Limits) ->
         if row <= header:
             continue
         if not any(cell.strip() for cell in values):
-            yield Record(row, (), (Refusal.EMPTY_ROW, "empty row"))
+            yield Record(row, (), Problem(Refusal.EMPTY_ROW, "empty row"))
         elif any(cell.strip() for cell in values[width:]):
             yield Record(
-                row, (), (Refusal.RAGGED_ROW, f"cells to the right of the {width} named columns")
+                row,
+                (),
+                Problem(
+                    Refusal.RAGGED_ROW,
+                    f"cells to the right of the {width} named columns",
+                    {"columns": str(width)},
+                ),
             )
         else:
             yield Record(row, (*values, *[""] * (width - len(values)))[:width])

@@ -38,6 +38,23 @@ SELECT v.name, v.number, v.dataset, v.parent, v.content_hash, v.holdout_hash, v.
  LIMIT $4
 """
 
+# Without the reports, which are long.
+_LISTED = """
+SELECT name, number, dataset, parent, rows_train, rows_holdout, label_counts,
+       report #> '{profile,languages}' AS languages, erased_rows, created_by, created_at
+  FROM dataset_versions
+ WHERE number < $1
+ ORDER BY number DESC
+ LIMIT $2
+"""
+
+_NAMED = """
+SELECT name, description, licence, origin, labels, split_salt, created_at
+  FROM datasets
+ ORDER BY name
+ LIMIT $1
+"""
+
 _CREATE_VERSION = """
 INSERT INTO dataset_versions
        (name, number, dataset, parent, content_hash, holdout_hash, storage_uri, rows_train, rows_holdout,
@@ -67,6 +84,7 @@ SELECT m.content_hash, e.text, m.label, m.split, m.source, e.language, e.group_k
 """
 
 _FIRST = b""
+_LAST_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,23 @@ class VersionRow(NewVersion):
     description: str
     licence: str
     origin: str
+
+
+@dataclass(frozen=True)
+class ListedVersion:
+    """`languages` is None on versions of programs that did not count them."""
+
+    name: str
+    number: int
+    dataset: str
+    parent: str | None
+    rows_train: int
+    rows_holdout: int
+    label_counts: dict[str, int]
+    languages: dict[str, int] | None
+    erased_rows: int
+    created_by: str
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -180,6 +215,15 @@ class Datasets:
     async def versions(self, limit: int = 200) -> list[VersionRow]:
         """The newest first."""
         return await self._versions(limit=limit)
+
+    async def listed(self, *, before: int | None = None, limit: int = 100) -> list[ListedVersion]:
+        """The newest first; `before` is the last number of the page already seen."""
+        rows = await self._connection.fetch(_LISTED, before or _LAST_NUMBER, limit)
+        return [ListedVersion(**row) for row in rows]
+
+    async def named(self, limit: int = 200) -> list[DatasetRow]:
+        """The datasets that versions are of."""
+        return [DatasetRow(**row) for row in await self._connection.fetch(_NAMED, limit)]
 
     async def _versions(
         self,
