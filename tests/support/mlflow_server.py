@@ -103,14 +103,14 @@ class MlflowServer:
         self.start()
 
     @contextmanager
-    def ill(self) -> Iterator[None]:
-        """It answers 500 to nearly everything meanwhile: a table of its own is not where it was."""
+    def ill(self, table: str) -> Iterator[None]:
+        """It answers errors meanwhile, because a table of its own is not where it was."""
         database = with_database(self.postgres_url, self.database)
-        run_aside(_administer(database, "ALTER TABLE experiments RENAME TO hidden"))
+        run_aside(_administer(database, f"ALTER TABLE {table} RENAME TO hidden"))
         try:
             yield
         finally:
-            run_aside(_administer(database, "ALTER TABLE hidden RENAME TO experiments"))
+            run_aside(_administer(database, f"ALTER TABLE hidden RENAME TO {table}"))
 
     def call(
         self, route: str, body: object = None, *, method: str = "", **params: str

@@ -539,16 +539,19 @@ async def test_a_name_that_we_are_not_to_call_it_by_is_explained_once(
     assert platform.runs() == []
 
 
+@pytest.mark.parametrize(
+    ("table", "why", "tried"),
+    [("runs", "again and again", 3), ("experiments", "Look at MLflow's log", 0)],
+)
 async def test_a_server_with_troubles_of_its_own_is_left_alone_for_a_while(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, table: str, why: str, tried: int
 ) -> None:
     for number in range(1, 6):
         await platform.version(number)
     mirror = await platform.mirror()
-    with platform.server.ill():
-        with pytest.raises(MlflowAway, match="again and again"):
-            await mirror.round()
-        assert len(mirror._setbacks) == 3, "the others were not even tried"
+    with platform.server.ill(table), pytest.raises(MlflowAway, match=why):
+        await mirror.round()
+    assert len(mirror._setbacks) == tried, "the others were not even tried"
     later = time.monotonic() + 3600
     monkeypatch.setattr(mirror_module, "time", SimpleNamespace(monotonic=lambda: later))
     await mirror.round()

@@ -16,7 +16,7 @@ from sentops_core.store.routing import RoutingTable
 from sentops_core.store.training_jobs import TrainingEvent, TrainingJobs
 from sentops_trainer.tracking.client import Found, Mlflow
 from sentops_trainer.tracking.files import Files, say_files
-from sentops_trainer.tracking.rest import MlflowAway
+from sentops_trainer.tracking.rest import MlflowAway, MlflowRefusal
 from sentops_trainer.tracking.saying import NotYet, Saying
 from sentops_trainer.tracking.wanted import (
     fingerprint,
@@ -68,7 +68,10 @@ class Round:
 
     async def go(self) -> None:
         """Say all that is due. MlflowAway ends it early; one thing that fails does not hold up the others."""
-        await self._begin_anew_if_mlflow_did()
+        try:
+            await self._begin_anew_if_mlflow_did()
+        except MlflowRefusal as error:
+            raise MlflowAway("failing", f"Look at MLflow's log. {error}") from error
         failures = 0
         for one in await self._table.behind():
             key = (one.kind, one.name)
