@@ -191,7 +191,7 @@ go_back() {
     if [ -n "$moved" ] && [ "$moved" != "$old_schema" ]; then
         say "The programs of $tag moved the database's schema from ${old_schema:-nothing} to $moved, and those of ${old_tag:-before} do not work on that."
         say "Deploy a corrected TAG, or put the data back as they were ($restore):"
-        say "    docker compose --profile '*' stop && docker compose up -d --wait postgres prepare && $restore_command && docker compose up -d --wait"
+        say "    docker compose --profile '*' stop && docker compose up -d --wait postgres && $restore_command && docker compose up -d --wait"
     fi
     return 1
 }
