@@ -5,7 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sentops_core.store.feedback import FeedbackRow
+from sentops_core.store.feedback import FeedbackRow, Withdrawal
 from sentops_core.store.predictions import PredictionRow, moment_of
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -53,3 +53,17 @@ def a_vote(
         "predicted_at": prediction.created_at,
     }
     return FeedbackRow(**{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def a_withdrawal(
+    prediction: PredictionRow, *, after: float = 120, client: str | None = None
+) -> Withdrawal:
+    """The client who asked takes its vote back this many seconds after the prediction."""
+    at = prediction.created_at + timedelta(seconds=after)
+    return Withdrawal(
+        prediction_id=prediction.id,
+        client=prediction.client if client is None else client,
+        withdrawal_id=uuid7_at(at),
+        withdrawn_at=at,
+        predicted_at=prediction.created_at,
+    )

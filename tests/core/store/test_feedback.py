@@ -3,15 +3,16 @@
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sentops_core.store.feedback import Feedback, FeedbackRow, VersionVotes
-from sentops_core.store.pool import Connection, open_connection
+from sentops_core.store.feedback import Feedback, FeedbackRow, VersionVotes, Withdrawal
+from sentops_core.store.pool import Connection, Pool, open_connection, transaction
 from sentops_core.store.predictions import Predictions
-from tests.support.rows import NOW, a_prediction, a_vote
+from tests.support.rows import NOW, a_prediction, a_vote, a_withdrawal
 
 pytestmark = pytest.mark.pg
 
@@ -21,6 +22,11 @@ _VOTES = [
     for prediction in _PREDICTIONS
     for client in ("a", "b")
     for seconds, label in ((1, "negative"), (2, "positive"), (3, "neutral"))
+]
+_WITHDRAWALS = [
+    a_withdrawal(prediction, after=seconds, client="a")
+    for prediction in _PREDICTIONS
+    for seconds in (1.5, 2.5)
 ]
 
 
@@ -34,30 +40,95 @@ def runner() -> object:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    arrivals=st.lists(st.sampled_from(_VOTES), min_size=1, max_size=30),
+    arrivals=st.lists(st.sampled_from(_VOTES + _WITHDRAWALS), min_size=1, max_size=30),
     cuts=st.lists(st.integers(0, 30), max_size=5),
 )
-def test_any_order_repetition_and_batching_of_votes_ends_the_same(
-    shared_database_url: str, runner: asyncio.Runner, arrivals: list[FeedbackRow], cuts: list[int]
+def test_any_order_repetition_and_batching_of_votes_and_withdrawals_ends_the_same(
+    shared_database_url: str,
+    runner: asyncio.Runner,
+    arrivals: list[FeedbackRow | Withdrawal],
+    cuts: list[int],
 ) -> None:
     runner.run(_replay(shared_database_url, arrivals, sorted(cuts)))
 
 
-async def _replay(url: str, arrivals: list[FeedbackRow], cuts: list[int]) -> None:
+async def _replay(url: str, arrivals: list[FeedbackRow | Withdrawal], cuts: list[int]) -> None:
     connection = await open_connection(url)
     transaction = connection.transaction()
     await transaction.start()
     feedback = Feedback(connection)
     edges = [0, *cuts, len(arrivals)]
     for start, end in pairwise(edges):
-        await feedback.upsert_many(arrivals[start:end])
+        some = arrivals[start:end]
+        await feedback.record(
+            [one for one in some if isinstance(one, FeedbackRow)],
+            [one for one in some if isinstance(one, Withdrawal)],
+        )
     expected: dict[tuple[object, str], FeedbackRow] = {}
-    for vote in sorted(arrivals, key=lambda vote: vote.vote_id):
-        expected[vote.prediction_id, vote.client] = vote
+    for word in sorted(arrivals, key=_identity):
+        if isinstance(word, FeedbackRow):
+            expected[word.prediction_id, word.client] = word
+        else:
+            expected.pop((word.prediction_id, word.client), None)
     stored = [vote for one in _PREDICTIONS for vote in await feedback.of_prediction(one.id)]
     await transaction.rollback()
     await connection.close()
     assert {(vote.prediction_id, vote.client): vote for vote in stored} == expected
+
+
+def _identity(word: FeedbackRow | Withdrawal) -> UUID:
+    return word.vote_id if isinstance(word, FeedbackRow) else word.withdrawal_id
+
+
+async def test_a_withdrawn_vote_counts_nowhere_and_a_new_one_counts_again(
+    connection: Connection,
+) -> None:
+    prediction, feedback = a_prediction(), Feedback(connection)
+    await Predictions(connection).copy_in([prediction])
+    await feedback.record([a_vote(prediction, after=1, note="mine")])
+    await feedback.record([], [a_withdrawal(prediction, after=2)])
+    assert await feedback.of_prediction(prediction.id) == []
+    assert await feedback.count_since(NOW - timedelta(days=1)) == 0
+    again = a_vote(prediction, "neutral", after=3)
+    await feedback.record([again])
+    assert await feedback.of_prediction(prediction.id) == [again]
+
+
+async def test_a_vote_does_not_slip_past_a_withdrawal_that_is_being_written(pool: Pool) -> None:
+    """Each waits for the other, so one of them sees what the other did."""
+    prediction = a_prediction()
+    vote, taken = a_vote(prediction, after=1), a_withdrawal(prediction, after=2)
+    async with transaction(pool) as connection:
+        await Feedback(connection).record([], [taken])
+
+        async def vote_elsewhere() -> None:
+            async with transaction(pool) as other:
+                await Feedback(other).record([vote])
+
+        voting = asyncio.create_task(vote_elsewhere())
+        _, waiting = await asyncio.wait([voting], timeout=0.3)
+        assert waiting
+    await voting
+    async with transaction(pool) as connection:
+        assert await Feedback(connection).of_prediction(prediction.id) == []
+
+
+async def test_withdrawals_are_forgotten_with_their_client_and_with_their_month(
+    connection: Connection,
+) -> None:
+    old, new = a_prediction(NOW - timedelta(days=100)), a_prediction()
+    other = a_prediction(client="client-b")
+    await Predictions(connection).copy_in([old, new, other])
+    await Feedback(connection).record([], [a_withdrawal(one) for one in (old, new, other)])
+    await Predictions(connection).drop_before(NOW - timedelta(days=40))
+    assert await _remembered(connection) == {new.id, other.id}
+    await Predictions(connection).erase_client("client-b")
+    assert await _remembered(connection) == {new.id}
+
+
+async def _remembered(connection: Connection) -> set[UUID]:
+    rows = await connection.fetch("SELECT prediction_id FROM withdrawn_votes")
+    return {row[0] for row in rows}
 
 
 async def test_a_repeated_vote_changes_nothing(connection: Connection) -> None:

@@ -23,6 +23,17 @@ class FeedbackRow:
 
 
 @dataclass(frozen=True)
+class Withdrawal:
+    """One client takes its vote on one prediction back: what is older than `withdrawal_id` (UUIDv7) counts no more."""
+
+    prediction_id: UUID
+    client: str
+    withdrawal_id: UUID
+    withdrawn_at: datetime
+    predicted_at: datetime
+
+
+@dataclass(frozen=True)
 class VotedText:
     """A vote with the text it is about: a correction, or a confirmation when the labels are equal.
 
@@ -53,6 +64,26 @@ class VersionVotes:
     right: int
 
 
+# A vote and its withdrawal may come by two programs at once: whoever takes back waits for those who vote, and they for it.
+# Taken before the statements, so that each sees what the other has committed.
+_VOTING = "SELECT pg_advisory_xact_lock_shared(hashtext('sentops.votes'))"
+_WITHDRAWING = "SELECT pg_advisory_xact_lock(hashtext('sentops.votes'))"
+_REMEMBER_WITHDRAWALS = """
+INSERT INTO withdrawn_votes (prediction_id, client, withdrawal_id, withdrawn_at, predicted_at)
+SELECT DISTINCT ON (prediction_id, client)
+       prediction_id, client, withdrawal_id, withdrawn_at, predicted_at
+  FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[])
+       AS taken (prediction_id, client, withdrawal_id, withdrawn_at, predicted_at)
+ ORDER BY prediction_id, client, withdrawal_id DESC
+    ON CONFLICT (prediction_id, client) DO UPDATE
+       SET withdrawal_id = EXCLUDED.withdrawal_id, withdrawn_at = EXCLUDED.withdrawn_at
+     WHERE withdrawn_votes.withdrawal_id < EXCLUDED.withdrawal_id
+"""
+_REMOVE_WITHDRAWN = """
+DELETE FROM feedback f
+ USING unnest($1::uuid[], $2::text[], $3::uuid[]) AS taken (prediction_id, client, withdrawal_id)
+ WHERE f.prediction_id = taken.prediction_id AND f.client = taken.client AND f.vote_id < taken.withdrawal_id
+"""
 # Of one batch only the newest vote per key is offered: one statement may touch a row once.
 _UPSERT = """
 WITH changed AS (
@@ -62,6 +93,12 @@ WITH changed AS (
       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],
                   $7::timestamptz[], $8::text[])
            AS vote (prediction_id, client, label, note, vote_id, voted_at, predicted_at, source)
+     WHERE NOT EXISTS (
+               SELECT
+                 FROM withdrawn_votes w
+                WHERE w.prediction_id = vote.prediction_id AND w.client = vote.client
+                  AND w.withdrawal_id > vote.vote_id
+           )
      ORDER BY prediction_id, client, vote_id DESC
         ON CONFLICT (prediction_id, client) DO UPDATE
            SET label = EXCLUDED.label, note = EXCLUDED.note, vote_id = EXCLUDED.vote_id,
@@ -133,10 +170,31 @@ class Feedback:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    async def record(
+        self, votes: Sequence[FeedbackRow], withdrawals: Sequence[Withdrawal] = ()
+    ) -> None:
+        """Votes and withdrawals in any order, any number of times: each client's newest word stands."""
+        if withdrawals:
+            await self._connection.execute(_WITHDRAWING)  # first: a shared lock cannot grow
+            predictions = [taken.prediction_id for taken in withdrawals]
+            clients = [taken.client for taken in withdrawals]
+            identities = [taken.withdrawal_id for taken in withdrawals]
+            await self._connection.execute(
+                _REMEMBER_WITHDRAWALS,
+                predictions,
+                clients,
+                identities,
+                [taken.withdrawn_at for taken in withdrawals],
+                [taken.predicted_at for taken in withdrawals],
+            )
+            await self._connection.execute(_REMOVE_WITHDRAWN, predictions, clients, identities)
+        await self.upsert_many(votes)
+
     async def upsert_many(self, votes: Sequence[FeedbackRow]) -> int:
         """Store votes in any order, any number of times: the newest of each client stands. Rows changed."""
         if not votes:
             return 0
+        await self._connection.execute(_VOTING)
         changed: int = await self._connection.fetchval(
             _UPSERT,
             [vote.prediction_id for vote in votes],

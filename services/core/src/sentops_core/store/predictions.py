@@ -91,6 +91,7 @@ _WAIT_BRIEFLY = "SELECT set_config('lock_timeout', $1, true)"
 _DROP_MONTHS = "SELECT drop_predictions_before($1)"
 _FIRST_KEPT = "SELECT date_trunc('month', $1::timestamptz, 'UTC')"
 _DROP_ORPHANED_FEEDBACK = "DELETE FROM feedback WHERE predicted_at < $1"
+_DROP_ORPHANED_WITHDRAWALS = "DELETE FROM withdrawn_votes WHERE predicted_at < $1"
 # What people decided about a text is kept as a labelled example is; a text that nobody decided about goes.
 _DROP_UNDECIDED_ITEMS = """
 UPDATE labelling_items
@@ -125,6 +126,7 @@ UPDATE labelling_items i
  WHERE p.client = $1 AND i.content_hash = p.text_hash
 """
 _FORGET_QUARANTINE = "DELETE FROM quarantined_sources WHERE kind = 'client' AND name = $1"
+_FORGET_WITHDRAWALS = "DELETE FROM withdrawn_votes WHERE client = $1"
 _ERASE_FEEDBACK = """
 WITH erased AS (DELETE FROM feedback WHERE client = $1 RETURNING 1)
 SELECT count(*) FROM erased
@@ -200,6 +202,7 @@ class Predictions:
         dropped = [row[0] for row in await self._connection.fetch(_DROP_MONTHS, moment)]
         first_kept = await self._connection.fetchval(_FIRST_KEPT, moment)
         await self._connection.execute(_DROP_ORPHANED_FEEDBACK, first_kept)
+        await self._connection.execute(_DROP_ORPHANED_WITHDRAWALS, first_kept)
         await self._connection.execute(_DROP_UNDECIDED_ITEMS, first_kept)
         return dropped
 
@@ -211,6 +214,7 @@ class Predictions:
         versions = await self._connection.fetch(_MARK_VERSIONS, client)
         await self._connection.execute(_ERASE_LABELLING_ITEMS, client)
         await self._connection.execute(_FORGET_QUARANTINE, client)
+        await self._connection.execute(_FORGET_WITHDRAWALS, client)
         return Erasure(
             dataset_versions=tuple(sorted(row["name"] for row in versions)),
             examples=await self._connection.fetchval(_ERASE_EXAMPLES, client),
