@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from sentops_backoffice.sentences import said
 from sentops_core.domain.errors import Conflict, InvalidInput
 from sentops_core.domain.labelling import (
     Lane,
@@ -79,6 +80,14 @@ class Noted(StrEnum):
 class Labelled:
     item: ItemRow
     noted: Noted
+
+
+def unknown_label(label: str, labels: Sequence[str]) -> UnknownLabel:
+    known = ", ".join(labels)
+    error = UnknownLabel(
+        f"'{label[:40]}' is not a label; use one of: {known}.", details={"labels": list(labels)}
+    )
+    return said(error, "queue.problem.unknown_label", label=label[:40], labels=known)
 
 
 def audit_name(item_id: int) -> str:
@@ -184,13 +193,13 @@ async def give_label(
     store = Labelling(connection)
     item = await store.locked(item_id)
     if item.text is None:
-        raise TextGone("This text was erased meanwhile: there is nothing left to label.")
+        raise said(
+            TextGone("This text was erased meanwhile: there is nothing left to label."),
+            "queue.problem.text_gone",
+        )
     labels = await labels_in_use(connection)
     if label not in labels:
-        raise UnknownLabel(
-            f"'{label[:40]}' is not a label; use one of: {', '.join(labels)}.",
-            details={"labels": list(labels)},
-        )
+        raise unknown_label(label, labels)
     kept_note = normalise(note)[:LONGEST_NOTE] or None
     votes = await store.votes(item_id)
     own = next((vote for vote in votes if vote.annotator == annotator), None)
@@ -228,9 +237,13 @@ async def skip(connection: Connection, item_id: int, annotator: str, *, now: dat
     item = await store.locked(item_id)
     own = [vote for vote in await store.votes(item_id) if vote.annotator == annotator]
     if own and own[0].label is not None:
-        raise SaidOtherwise(
-            f"You have labelled this text as {own[0].label} already; undo that first.",
-            details={"item": item_id, "before": own[0].label, "label": ""},
+        raise said(
+            SaidOtherwise(
+                f"You have labelled this text as {own[0].label} already; undo that first.",
+                details={"item": item_id, "before": own[0].label, "label": ""},
+            ),
+            "queue.problem.said_otherwise",
+            before=own[0].label,
         )
     await store.release(item_id, annotator)
     if own:
@@ -247,12 +260,19 @@ async def undo(connection: Connection, annotator: str, *, now: datetime) -> Item
     store = Labelling(connection)
     last = await store.own_votes(annotator, limit=1)
     if not last:
-        raise NothingToUndo("You have labelled nothing yet: there is nothing to undo.")
+        raise said(
+            NothingToUndo("You have labelled nothing yet: there is nothing to undo."),
+            "queue.problem.nothing_to_undo",
+        )
     item = await store.locked(last[0].item)
     if item.decided_by is not None and item.gold_label is None:
-        raise DecidedMeanwhile(
-            f"{item.decided_by} has decided about this text meanwhile; your answer stays beside it.",
-            details={"who": item.decided_by, "label": item.label or ""},
+        raise said(
+            DecidedMeanwhile(
+                f"{item.decided_by} has decided about this text meanwhile; your answer stays beside it.",
+                details={"who": item.decided_by, "label": item.label or ""},
+            ),
+            "queue.problem.decided_undo",
+            who=item.decided_by,
         )
     await store.drop_vote(item.id, annotator)
     await Audit(connection).record(
@@ -301,29 +321,36 @@ async def decide(
     store = Labelling(connection)
     item = await store.locked(item_id)
     if item.text is None:
-        raise TextGone("This text was erased meanwhile: there is nothing left to decide.")
-    if label is not None and label not in (labels := await labels_in_use(connection)):
-        raise UnknownLabel(
-            f"'{label[:40]}' is not a label; use one of: {', '.join(labels)}.",
-            details={"labels": list(labels)},
+        raise said(
+            TextGone("This text was erased meanwhile: there is nothing left to decide."),
+            "queue.problem.text_gone",
         )
+    if label is not None and label not in (labels := await labels_in_use(connection)):
+        raise unknown_label(label, labels)
     votes = await store.votes(item_id)
     expected = seen or (item.state if admin else State.CONTESTED)
     if item.state is not expected:
-        raise DecidedMeanwhile(
-            f"This text is {item.state} meanwhile"
-            + (
-                f": {item.decided_by} decided {item.label or 'to drop it'}."
-                if item.decided_by
-                else "."
+        raise said(
+            DecidedMeanwhile(
+                f"This text is {item.state} meanwhile"
+                + (
+                    f": {item.decided_by} decided {item.label or 'to drop it'}."
+                    if item.decided_by
+                    else "."
+                ),
+                details={"who": item.decided_by or "–", "label": item.label or ""},
             ),
-            details={"who": item.decided_by or "–", "label": item.label or ""},
+            "queue.problem.decided_meanwhile",
+            who=item.decided_by or "–",
         )
     if not admin and (
         item.state is not State.CONTESTED
         or any(vote.annotator == actor and vote.label for vote in votes)
     ):
-        raise NotYours("Somebody who has not labelled this text decides about it, or an admin.")
+        raise said(
+            NotYours("Somebody who has not labelled this text decides about it, or an admin."),
+            "queue.problem.not_yours",
+        )
     await store.settle(
         item_id,
         Outcome(State.DROPPED if label is None else State.DONE, label),
@@ -353,7 +380,9 @@ async def mark_gold(
     if item.state is not State.DONE or item.label != label:
         await decide(connection, item_id, actor, label, admin=True, now=now)
     elif item.text is None:
-        raise TextGone("This text was erased: it cannot be asked for.")
+        raise said(
+            TextGone("This text was erased: it cannot be asked for."), "queue.problem.text_gone"
+        )
     await store.mark_gold(item_id, label, at=now)
     await Audit(connection).record(
         actor, "labelling.gold_marked", audit_name(item_id), {"label": label}
@@ -384,9 +413,13 @@ async def write_gold(
     """A text of one's own whose label is known; if it is in the queue already, that one is marked."""
     clean = normalise(text)
     if not clean:
-        raise InvalidInput("Write the text.")
+        raise said(InvalidInput("Write the text."), "queue.problem.no_text")
     if len(clean) > LONGEST_TEXT:
-        raise InvalidInput(f"The text has {len(clean):,} characters; {LONGEST_TEXT:,} at most.")
+        raise said(
+            InvalidInput(f"The text has {len(clean):,} characters; {LONGEST_TEXT:,} at most."),
+            "queue.problem.long_text",
+            most=LONGEST_TEXT,
+        )
     store = Labelling(connection)
     key = content_hash(clean)
     item_id = await store.with_text(key)

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from sentops_backoffice.labelling import UnknownLabel, labels_in_use
-from sentops_core.domain.errors import InvalidInput, NotFound
+from sentops_backoffice.labelling import labels_in_use, unknown_label
+from sentops_backoffice.sentences import said
+from sentops_core.domain.errors import Conflict, InvalidInput, NotFound
 from sentops_core.domain.text import normalise
 from sentops_core.domain.trust import SourceFigures, figures_by, most_suspect_first
 from sentops_core.store.audit import Audit
@@ -65,17 +66,17 @@ async def review(
     """One decision about one vote or many. InvalidInput without votes, or a correction without a label."""
     chosen = list(dict.fromkeys(votes))
     if not chosen:
-        raise InvalidInput("Choose at least one vote.")
+        raise said(InvalidInput("Choose at least one vote."), "feedback.problem.none")
     if wanted is Review.CORRECTED:
         labels = await labels_in_use(connection)
         if label not in labels:
-            raise UnknownLabel(
-                f"'{(label or '')[:40]}' is not a label; use one of: {', '.join(labels)}.",
-                details={"labels": list(labels)},
-            )
+            raise unknown_label(label or "", labels)
     done = await FeedbackInbox(connection).review(chosen, wanted, label=label, by=actor, at=now)
     if not done:
-        raise VotesReplaced("These votes were changed or erased meanwhile: load the page again.")
+        raise said(
+            VotesReplaced("These votes were changed or erased meanwhile: load the page again."),
+            "feedback.problem.replaced",
+        )
     audit = Audit(connection)
     for one in done:
         evidence = {"vote": str(one.vote_id), "said": one.label, "before": one.before}
@@ -116,22 +117,32 @@ async def quarantine(
 ) -> int:
     """From now on its votes, also the old ones, count neither in datasets nor in quality. How many there are."""
     if not name or len(name) > _LONGEST_NAME:
-        raise InvalidInput("Name the source.")
+        raise said(InvalidInput("Name the source."), "feedback.problem.name")
     store = Quarantine(connection)
     concerned = await store.votes(kind, name)
     if concerned == 0:
-        raise NotFound("No vote came from there.")
+        raise said(NotFound("No vote came from there."), "feedback.problem.no_votes")
     figures = await figures_of(connection, kind, name, now=now)
     evidence = _evidence(figures, concerned)
     words = ", ".join(f"{key}: {value}" for key, value in evidence.items())
-    await store.add(kind, name, note=normalise(note)[:_LONGEST_NOTE], evidence=words, actor=actor)
+    try:
+        await store.add(
+            kind, name, note=normalise(note)[:_LONGEST_NOTE], evidence=words, actor=actor
+        )
+    except Conflict as error:
+        said(error, "feedback.problem.held_already")
+        raise
     await Audit(connection).record(actor, "feedback_source.quarantined", f"{kind}:{name}", evidence)
     return concerned
 
 
 async def release(connection: Connection, kind: Kind, name: str, *, actor: str) -> None:
     """Its votes count again, old and new."""
-    await Quarantine(connection).remove(kind, name)
+    try:
+        await Quarantine(connection).remove(kind, name)
+    except NotFound as error:
+        said(error, "feedback.problem.not_held")
+        raise
     await Audit(connection).record(actor, "feedback_source.released", f"{kind}:{name}")
 
 
