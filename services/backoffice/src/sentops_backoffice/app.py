@@ -25,7 +25,9 @@ from sentops_backoffice.routes import (
     platform_api,
     staff,
     training,
+    training_api,
     versions,
+    versions_api,
 )
 from sentops_backoffice.settings import Settings
 from sentops_backoffice.trainer import Trainer
@@ -98,6 +100,8 @@ def _guarded() -> APIRouter:
         staff,
         datasets_api,
         platform_api,
+        training_api,
+        versions_api,
     ):
         router.include_router(part.router)
     for part in (overview,):

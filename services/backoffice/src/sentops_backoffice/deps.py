@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from sentops_backoffice.accounts import Passwords
+from sentops_backoffice.artefacts import Artefacts
 from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
 from sentops_backoffice.settings import Settings
@@ -28,6 +29,7 @@ class Parts:
     passwords: Passwords
     logins: LoginLimiter
     detect_language: DetectLanguage
+    artefacts: Artefacts = field(default_factory=Artefacts)
     building: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

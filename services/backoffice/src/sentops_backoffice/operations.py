@@ -20,3 +20,16 @@ async def build_feedback_version(
 async def start_training(parts: Parts, body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
     """The trainer's answer: the job's name and where its state can be read."""
     return await parts.trainer.post("/train", actor=actor, body=dict(body))
+
+
+async def change_job(parts: Parts, name: str, action: str, *, actor: str) -> dict[str, Any]:
+    """`action`: suspend, resume or cancel. The job as the control plane has it now."""
+    return await parts.trainer.post(f"/training-jobs/{name}/{action}", actor=actor)
+
+
+async def change_version(
+    parts: Parts, name: str, action: str, body: Mapping[str, Any], *, actor: str
+) -> dict[str, Any]:
+    """`action`: approve, promote, archive or rollback. Of a rollback, the version that will serve."""
+    given = dict(body) or None
+    return await parts.trainer.post(f"/model-versions/{name}/{action}", actor=actor, body=given)

@@ -15,6 +15,8 @@ from sentops_core.http import i18n
 # Name (the word `nav.<name>`), address below /backoffice, the least role that sees it.
 MENU = (
     ("overview", "index", "viewer"),
+    ("training", "training", "viewer"),
+    ("versions", "versions", "viewer"),
     ("audit", "audit", "viewer"),
     ("settings", "users", "admin"),
 )

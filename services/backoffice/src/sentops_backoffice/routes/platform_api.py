@@ -1,4 +1,4 @@
-"""Training, versions, audit, lineage and tokens for programs."""
+"""The audit log and tokens for programs."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -8,37 +8,12 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from sentops_backoffice.access import ActorDep, needs
-from sentops_backoffice.deps import Connection, PartsDep
-from sentops_backoffice.operations import start_training
-from sentops_core.domain.base import Body, Moment, ResourceName
-from sentops_core.domain.resources import Gate, Hyperparameters, Method, ModelVersion, Promotion
+from sentops_backoffice.deps import Connection
+from sentops_core.domain.base import Body, Moment
 from sentops_core.store.audit import Audit
-from sentops_core.store.lineage import lineage, prediction_uuid
-from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.tokens import ApiToken, ApiTokens, Role
 
 router = APIRouter(prefix="/api", tags=["platform"])
-
-
-class Train(Body):
-    """The short form of the trainer; what is left out is chosen there."""
-
-    dataset_id: str | None = Field(default=None, description="Such as v1; the newest if left out.")
-    name: ResourceName | None = None
-    method: Method | None = None
-    base: str | None = None
-    hyperparameters: Hyperparameters | None = None
-    gate: Gate | None = None
-    promotion: Promotion | None = None
-
-
-class Accepted(Body):
-    name: str
-    status_url: str
-
-
-class Versions(Body):
-    versions: list[ModelVersion]
 
 
 class AuditLine(Body):
@@ -77,20 +52,6 @@ class Tokens(Body):
     tokens: list[Token]
 
 
-@router.post("/train", status_code=202, summary="Start a training")
-async def post_train(actor: ActorDep, parts: PartsDep, body: Train | None = None) -> Accepted:
-    given = body.model_dump(mode="json", by_alias=True, exclude_none=True) if body else {}
-    return Accepted(**await start_training(parts, given, actor=actor.name))
-
-
-@router.get(
-    "/versions", summary="Model versions, highest number first", response_model_exclude_none=True
-)
-async def get_versions(connection: Connection, parts: PartsDep) -> Versions:
-    rows = await ModelVersions(connection).list_versions(parts.settings.model_name)
-    return Versions(versions=[row.version for row in rows])
-
-
 @router.get("/audit", summary="Who did what, newest first")
 async def get_audit(
     connection: Connection,
@@ -100,12 +61,6 @@ async def get_audit(
 ) -> AuditLines:
     rows = await Audit(connection).newest(subject=subject, before=before, limit=limit)
     return AuditLines(lines=[AuditLine(**asdict(row)) for row in rows])
-
-
-@router.get("/lineage/{prediction_id}", summary="From an answer to the rows behind it")
-async def get_lineage(prediction_id: str, connection: Connection) -> dict[str, Any]:
-    """Prediction, votes, model version, training job, dataset version, sources and annotators."""
-    return asdict(await lineage(connection, prediction_uuid(prediction_id)))
 
 
 @router.get("/tokens", summary="API tokens, revoked ones too")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sentops_core.domain.promotion import mcnemar_p_value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldOutAnswer:
     """What a model said to one held-out row; `score` is its probability of that answer."""
 
