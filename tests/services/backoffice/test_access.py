@@ -66,12 +66,17 @@ async def test_no_address_answers_strangers(anyone: httpx.AsyncClient) -> None:
                 assert answer.headers["location"].startswith("/backoffice/login")
 
 
-async def test_no_address_that_reads_changes_anything(api: httpx.AsyncClient) -> None:
+async def test_no_address_that_reads_changes_anything(
+    api: httpx.AsyncClient, trainer: RecordingTrainer, pool: Pool
+) -> None:
+    async with transaction(pool) as connection:
+        before = await connection.fetch("SELECT id FROM audit_log ORDER BY id")
     for method, path in every_address():
-        if re.search("train|promote|rollback|from-feedback", path) and "training-jobs" not in path:
-            assert method in {"POST", "GET"}
-            if method == "GET":
-                assert (await api.get(path)).status_code in {404, 405}, path
+        if method == "GET":
+            assert (await api.get(path)).status_code < 500, path
+    async with transaction(pool) as connection:
+        assert await connection.fetch("SELECT id FROM audit_log ORDER BY id") == before
+    assert [path for path, body, _ in trainer.asked if body is not None] == []
 
 
 async def test_nobody_reads_the_body_of_a_stranger(anyone: httpx.AsyncClient) -> None:
@@ -191,28 +196,15 @@ async def test_cookies_are_out_of_reach_of_scripts_and_other_sites(backoffice: B
             assert ("secure" in cookie) is secure
 
 
-FORMS = [
-    "/backoffice/train",
-    "/backoffice/datasets",
-    "/backoffice/datasets/from-feedback",
-    "/backoffice/versions/sentiment-1/promote",
-    "/backoffice/versions/sentiment-1/rollback",
-    "/backoffice/training-jobs/a-job/cancel",
-    "/backoffice/users",
-    "/backoffice/password",
-    "/backoffice/logout",
-    "/backoffice/api/train",
-    "/backoffice/api/datasets",
-]
-
-
 async def test_a_form_without_the_right_token_is_refused(
     admin: Browser, trainer: RecordingTrainer
 ) -> None:
-    for path in FORMS:
+    changing = [one for one in every_address() if one[0] not in {"GET", "HEAD"}]
+    assert len(changing) > 20
+    for method, path in changing:
         for fields in ({}, {"csrf": "guessed"}, {"csrf": "è"}):
-            answer = await admin.client.post(path, data=fields)
-            assert answer.status_code == 403, path
+            answer = await admin.client.request(method, path, data=fields)
+            assert answer.status_code == 403, (method, path)
     assert trainer.asked == []
 
 
@@ -235,7 +227,7 @@ async def test_after_the_login_one_stays_here(anyone: httpx.AsyncClient) -> None
 
 async def an_account(admin: Browser, backoffice: Backoffice, role: str) -> Browser:
     made = await admin.send("/backoffice/users", name=f"a-{role}", role=role)
-    password = re.search("<code>(.*)</code>", made.text)
+    password = re.search("<code[^>]*>(.*)</code>", made.text)
     assert password, made.text
     browser = Browser(backoffice.client())
     await browser.log_in(f"a-{role}", password[1])
@@ -284,7 +276,7 @@ async def test_admins_do_not_lock_themselves_out(admin: Browser) -> None:
 async def test_a_bad_account_is_refused(admin: Browser) -> None:
     for name, role, sentence in (
         (XSS, "viewer", "A name has letters"),
-        ("bob", "king", "The role is one of"),
+        ("bob", "king", "Choose one of the roles"),
         ("admin", "viewer", "already"),
     ):
         answer = await admin.send("/backoffice/users", name=name, role=role)

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 
 from sentops_backoffice.deps import PartsDep
 from sentops_backoffice.forms import read_form
+from sentops_backoffice.sentences import said
 from sentops_core.domain.errors import Forbidden, Unauthenticated
 from sentops_core.http import BearerTokens
 from sentops_core.store.pool import transaction
@@ -76,7 +77,8 @@ async def guard(request: Request, parts: PartsDep) -> None:
     default = Role.VIEWER if reading else Role.ADMIN
     needed: Role = getattr(request.scope["endpoint"], "needed_role", default)
     if not actor.role.covers(needed):
-        raise Forbidden(f"This needs the role {needed}; yours is {actor.role}.")
+        sentence = f"This needs the role {needed}; yours is {actor.role}."
+        raise said(Forbidden(sentence), "error.role", needed=needed, yours=actor.role)
     if actor.session and not reading:
         await _require_csrf(request, actor.session)
     request.scope[_ACTOR] = actor  # not in the state, which servers may share between requests
@@ -104,7 +106,8 @@ async def _actor(request: Request, parts: PartsDep) -> Actor:
 async def _require_csrf(request: Request, session: Session) -> None:
     sent = request.headers.get("x-csrf-token") or str((await read_form(request)).get("csrf", ""))
     if not hmac.compare_digest(sent.encode(), session.csrf_token.encode()):
-        raise Forbidden("This form is stale or came from another site: load the page again.")
+        sentence = "This form is stale or came from another site: load the page again."
+        raise said(Forbidden(sentence), "error.stale")
 
 
 def actor_of(request: Request) -> Actor:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from sentops_backoffice.sentences import said
 from sentops_core.domain.errors import Conflict, InvalidInput
 from sentops_core.store.audit import Audit
 from sentops_core.store.pool import Connection
@@ -14,6 +15,7 @@ from sentops_core.store.users import NewSession, Sessions, User, Users
 
 SESSION_LIFE = timedelta(hours=12)
 SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 1000
 FIRST_ADMIN = "admin"
 
 _HASHER = PasswordHasher()
@@ -49,11 +51,13 @@ def _matches(password: str, known: str) -> bool:
 def check_new_password(name: str, password: str) -> None:
     """InvalidInput with what is wrong with it."""
     if len(password) < SHORTEST_PASSWORD:
-        raise InvalidInput(f"A password has at least {SHORTEST_PASSWORD} characters.")
-    if len(password) > 1000:
-        raise InvalidInput("A password has at most 1000 characters.")
+        sentence = f"A password has at least {SHORTEST_PASSWORD} characters."
+        raise said(InvalidInput(sentence), "account.too_short", shortest=SHORTEST_PASSWORD)
+    if len(password) > LONGEST_PASSWORD:
+        sentence = f"A password has at most {LONGEST_PASSWORD} characters."
+        raise said(InvalidInput(sentence), "account.too_long", longest=LONGEST_PASSWORD)
     if password.strip().casefold() == name.casefold() or len(set(password)) < 4:
-        raise InvalidInput("This password is too easy to guess.")
+        raise said(InvalidInput("This password is too easy to guess."), "account.too_easy")
 
 
 async def create_user(

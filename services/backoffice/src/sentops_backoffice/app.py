@@ -17,12 +17,14 @@ from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
 from sentops_backoffice.routes import (
     account,
+    api_tokens,
     audit,
     datasets,
     datasets_api,
     login,
     overview,
-    platform_api,
+    retention,
+    settings_api,
     staff,
     training,
     training_api,
@@ -98,12 +100,14 @@ def _guarded() -> APIRouter:
         audit,
         account,
         staff,
+        api_tokens,
+        retention,
+        settings_api,
         datasets_api,
-        platform_api,
         training_api,
         versions_api,
     ):
         router.include_router(part.router)
-    for part in (overview,):
+    for part in (overview, audit):
         router.include_router(part.api)
     return router

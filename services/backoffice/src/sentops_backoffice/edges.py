@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import asyncpg
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -11,8 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentops_backoffice.access import API, PASSWORD_PAGE, NewPasswordNeeded
 from sentops_backoffice.page import Page
+from sentops_backoffice.sentences import said, sentence_of
 from sentops_core.domain.errors import InvalidInput, PlatformError, Unauthenticated
-from sentops_core.http.errors import on_http_exception, on_platform_error, status_of
+from sentops_core.http.errors import (
+    on_http_exception,
+    on_invalid_request,
+    on_platform_error,
+    status_of,
+)
 from sentops_core.http.limits import BodyLimit
 
 UPLOADS = {"/backoffice/api/datasets", "/backoffice/datasets"}
@@ -60,6 +67,7 @@ def add_error_pages(app: FastAPI) -> None:
     """People get a page with the same sentence that programs get as a problem document."""
     app.add_exception_handler(PlatformError, _on_platform_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(asyncpg.DataError, _on_impossible_value)
 
 
@@ -77,13 +85,17 @@ async def _on_platform_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Unauthenticated):
         wanted = request.url.path if request.method == "GET" else "/backoffice/index"
         return RedirectResponse(f"/backoffice/login?next={quote(wanted)}", 303)
-    return _page(request, status_of(error), str(error))
+    page = Page(request, request.state.parts)
+    return _page(page, status_of(error), sentence_of(error, page.words))
 
 
 async def _on_impossible_value(request: Request, _: Exception) -> Response:
     """What no column can hold and no field rules out by itself, wherever in the request it stood."""
-    error = InvalidInput(
-        "The database cannot hold a value of this request: leave NUL characters and far too large numbers out."
+    error = said(
+        InvalidInput(
+            "The database cannot hold a value of this request: leave NUL characters and far too large numbers out."
+        ),
+        "error.impossible_value",
     )
     return await _on_platform_error(request, error)
 
@@ -92,8 +104,19 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows the handler's type
     if not _is_page(request):
         return await on_http_exception(request, error)
-    return _page(request, error.status_code, str(error.detail))
+    page = Page(request, request.state.parts)
+    key = f"error.{error.status_code}"
+    sentence = page.words(key) if page.words.knows(key) else str(error.detail)
+    return _page(page, error.status_code, sentence)
 
 
-def _page(request: Request, status: int, sentence: str) -> Response:
-    return Page(request, request.state.parts).render("error.html", status=status, sentence=sentence)
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    """An address that was typed or cut off: our own forms send nothing of the kind."""
+    if not _is_page(request):
+        return await on_invalid_request(request, error)
+    page = Page(request, request.state.parts)
+    return _page(page, 422, page.words("error.422"))
+
+
+def _page(page: Page, status: int, sentence: str) -> Response:
+    return page.render("error.html", status=status, sentence=sentence)

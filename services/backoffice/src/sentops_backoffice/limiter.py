@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sentops_core.domain.errors import Overloaded
+from sentops_core.http.i18n import Words
 
 _MOST_KEYS = 10_000
 
@@ -42,3 +43,8 @@ class LoginLimiter:
     def _recent(self, key: str) -> list[float]:
         since = self.clock() - self.window.total_seconds()
         return [moment for moment in self._failed.get(key, []) if moment > since]
+
+
+def slow_down(error: Overloaded, words: Words) -> str:
+    """The limiter's error, for a page."""
+    return words("login.slow_down", minutes=max(1, round(error.retry_after.total_seconds() / 60)))

@@ -12,7 +12,9 @@ from sentops_backoffice.access import COOKIE, PASSWORD_PAGE, set_cookie, set_ses
 from sentops_backoffice.accounts import authenticate, start_session
 from sentops_backoffice.deps import PartsDep
 from sentops_backoffice.forms import read_form, text_fields
+from sentops_backoffice.limiter import slow_down
 from sentops_backoffice.page import Page, PageDep
+from sentops_backoffice.sentences import said
 from sentops_core.domain.errors import Forbidden, Overloaded
 from sentops_core.store.audit import Audit
 from sentops_core.store.pool import transaction
@@ -52,7 +54,9 @@ async def post_login(request: Request, parts: PartsDep, page: PageDep) -> Respon
     try:
         parts.logins.check(*keys)
     except Overloaded as error:
-        return _page(request, page, wanted, name=name, sentence=str(error), status=429)
+        return _page(
+            request, page, wanted, name=name, sentence=slow_down(error, page.words), status=429
+        )
     # Counted before the check, so that many guesses at once are not all let through.
     parts.logins.failed(*keys)
     async with transaction(parts.pool) as connection:
@@ -98,9 +102,8 @@ def _require_own_form(request: Request, sent: str) -> None:
     """There is no session yet, so the form and a cookie of ours must say the same."""
     known = request.cookies.get(_LOGIN_COOKIE, "")
     if not known or not hmac.compare_digest(known.encode(), sent.encode()):
-        raise Forbidden(
-            "This form is stale or came from another site: open /backoffice/login again."
-        )
+        sentence = "This form is stale or came from another site: open /backoffice/login again."
+        raise said(Forbidden(sentence), "login.stale")
 
 
 def _inside(wanted: str) -> str:

@@ -66,6 +66,11 @@ UPDATE api_tokens
    SET last_used_at = now()
  WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '15 minutes')
 """
+_GET = """
+SELECT id, name, scope, created_by, created_at, revoked_at, last_used_at
+  FROM api_tokens
+ WHERE id = $1
+"""
 _REVOKE = """
 UPDATE api_tokens
    SET revoked_at = coalesce(revoked_at, now())
@@ -104,6 +109,12 @@ class ApiTokens:
     async def newest(self) -> list[ApiToken]:
         """All tokens ever made, revoked ones too."""
         return [_to_token(row) for row in await self._connection.fetch(_NEWEST)]
+
+    async def get(self, token_id: UUID) -> ApiToken:
+        row = await self._connection.fetchrow(_GET, token_id)
+        if row is None:
+            raise NotFound(f"There is no token {token_id}.")
+        return _to_token(row)
 
     async def revoke(self, token_id: UUID) -> ApiToken:
         """Revoked already is success."""

@@ -63,7 +63,9 @@ SELECT name, password_hash, role, must_change_password, disabled, created_at
 _LIST = """
 SELECT name, password_hash, role, must_change_password, disabled, created_at
   FROM users
+ WHERE name > $1
  ORDER BY name
+ LIMIT $2
 """
 _SET_HASH = """
 UPDATE users
@@ -146,8 +148,9 @@ class Users:
         row = await self._connection.fetchrow(_GET, name)
         return None if row is None else _to_user(row)
 
-    async def by_name(self) -> list[User]:
-        return [_to_user(row) for row in await self._connection.fetch(_LIST)]
+    async def by_name(self, *, after: str = "", limit: int | None = None) -> list[User]:
+        """`after` is the last name of the page already seen."""
+        return [_to_user(row) for row in await self._connection.fetch(_LIST, after, limit)]
 
     async def set_password(
         self, name: str, password_hash: str, *, must_change_password: bool = False
