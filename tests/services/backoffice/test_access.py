@@ -242,7 +242,13 @@ async def test_a_viewer_looks_and_changes_nothing(
     index = await viewer.client.get("/backoffice/index")
     assert index.status_code == 200
     assert "Upload</button>" not in index.text
-    for path in ("train", "datasets", "datasets/from-feedback", "versions/x/promote", "users"):
+    for path in (
+        "train",
+        "datasets/uploads",
+        "datasets/from-feedback",
+        "versions/x/promote",
+        "users",
+    ):
         assert (await viewer.send(f"/backoffice/{path}")).status_code == 403, path
     assert (await viewer.client.get("/backoffice/users")).status_code == 403
     assert (await viewer.client.get("/backoffice/api/tokens")).status_code == 403

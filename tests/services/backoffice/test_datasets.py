@@ -228,11 +228,22 @@ async def test_texts_and_notes_that_try_to_be_code_are_shown_as_text(
     assert first.status_code == 201, first.text
     prediction = await corrected(pool, f"Corretto {XSS}", "positive", client=XSS)
     second = (await api.post(f"{DATASETS}/from-feedback")).json()
-    for path in ("index", "audit", "datasets/v1", f"datasets/{second['version']}"):
+    for path in (
+        "index",
+        "audit",
+        "datasets",
+        "datasets/v1",
+        "datasets/v1/rows?search=script",
+        "datasets/v1/near-duplicates",
+        f"datasets/{second['version']}",
+        f"datasets/{second['version']}/diff",
+    ):
         page = (await admin.client.get(f"/backoffice/{path}")).text
         assert "<script>alert" not in page, path
         assert "<img src=x" not in page, path
     assert "&lt;script&gt;alert" in (await admin.client.get("/backoffice/datasets/v1")).text
+    rows = (await admin.client.get("/backoffice/datasets/v1/rows?search=script")).text
+    assert "&lt;script&gt;alert" in rows
     lineage = await api.get(f"/backoffice/api/lineage/{prediction.hex}-0123456789abcdef")
     assert lineage.headers["content-type"] == "application/json"
     assert lineage.json()["votes"][0]["note"] == XSS
@@ -244,19 +255,27 @@ async def test_a_page_that_does_not_exist_says_so_without_echoing_code(admin: Br
     assert "<script>" not in page.text
 
 
-async def test_an_upload_from_the_page_leads_to_the_version(admin: Browser) -> None:
+async def test_an_upload_from_the_page_leads_to_a_preview_and_then_to_the_version(
+    admin: Browser,
+) -> None:
     csrf = await admin.csrf()
     answer = await admin.client.post(
-        "/backoffice/datasets",
+        "/backoffice/datasets/uploads",
         files={"file": ("texts.csv", labelled_csv(extra="no label,\n"))},
-        data={"csrf": csrf, "name": "", "parent": ""},
+        data={"csrf": csrf},
     )
-    assert (answer.status_code, answer.headers["location"]) == (303, "/backoffice/datasets/v1")
+    assert answer.status_code == 303, answer.text
+    upload = answer.headers["location"]
+    preview = (await admin.client.get(upload)).text
+    assert "100 of 101 rows can be used" in preview
+    assert (await admin.client.get("/backoffice/api/datasets")).json() == {"datasets": []}
+    made = await admin.send(f"{upload}/confirm", text_column="0", label_column="1")
+    assert made.headers["location"] == "/backoffice/datasets/v1?done=dataset_made", made.text
     page = (await admin.client.get("/backoffice/datasets/v1")).text
     assert "the label is missing" in page
-    assert "numero 7" in page
+    assert "numero 7" in (await admin.client.get("/backoffice/datasets/v1/rows?search=RO 7")).text
     bad = await admin.client.post(
-        "/backoffice/datasets", files={"file": ("x.csv", b"")}, data={"csrf": csrf}
+        "/backoffice/datasets/uploads", files={"file": ("x.csv", b"")}, data={"csrf": csrf}
     )
     assert (bad.status_code, "The file is empty" in bad.text) == (422, True)
     assert bad.headers["content-type"].startswith("text/html")

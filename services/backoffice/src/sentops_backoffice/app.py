@@ -21,17 +21,24 @@ from sentops_backoffice.routes import (
     audit,
     datasets,
     datasets_api,
+    feedback,
+    feedback_api,
     login,
     overview,
+    queue,
+    queue_api,
     retention,
     settings_api,
     staff,
     training,
     training_api,
+    uploads,
+    uploads_api,
     versions,
     versions_api,
 )
 from sentops_backoffice.settings import Settings
+from sentops_backoffice.staging import tidied
 from sentops_backoffice.trainer import Trainer
 from sentops_core.http import create_app
 from sentops_core.http.app import new_registry
@@ -72,7 +79,8 @@ def create_backoffice(settings: Settings) -> FastAPI:
                 logins=LoginLimiter(),
                 detect_language=detect_language,
             )
-            yield {"parts": parts}
+            async with tidied(pool):
+                yield {"parts": parts}
 
     app = create_app(
         "Sentops backoffice",
@@ -83,7 +91,7 @@ def create_backoffice(settings: Settings) -> FastAPI:
         docs_url=None,
     )
     app.mount("/backoffice/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_middleware(OnlyUploadsAreLarge)
+    app.add_middleware(OnlyUploadsAreLarge, most_bytes=settings.max_upload_bytes + _FORM_OVERHEAD)
     app.add_middleware(SecurityHeaders)
     add_error_pages(app)
     return app
@@ -94,8 +102,11 @@ def _guarded() -> APIRouter:
     router = APIRouter(prefix="/backoffice", dependencies=[Depends(guard)])
     for part in (
         overview,
+        uploads,  # before datasets: `new` is no version
         datasets,
         training,
+        queue,
+        feedback,
         versions,
         audit,
         account,
@@ -103,7 +114,10 @@ def _guarded() -> APIRouter:
         api_tokens,
         retention,
         settings_api,
+        uploads_api,
         datasets_api,
+        queue_api,
+        feedback_api,
         training_api,
         versions_api,
     ):

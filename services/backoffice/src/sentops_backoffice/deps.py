@@ -11,6 +11,7 @@ from sentops_backoffice.accounts import Passwords
 from sentops_backoffice.artefacts import Artefacts
 from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
+from sentops_backoffice.profiles import Profiles
 from sentops_backoffice.settings import Settings
 from sentops_backoffice.trainer import Trainer
 from sentops_core.language import DetectLanguage
@@ -20,7 +21,7 @@ from sentops_core.store.pool import Pool, transaction
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that lives as long as the program. One dataset is built at a time: it takes a whole core."""
+    """Everything that lives as long as the program. One dataset is built at a time, and one upload read: it takes a core."""
 
     settings: Settings
     pool: Pool
@@ -31,6 +32,8 @@ class Parts:
     detect_language: DetectLanguage
     artefacts: Artefacts = field(default_factory=Artefacts)
     building: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    profiles: Profiles = field(default_factory=Profiles)
 
 
 async def parts_of(request: Request) -> Parts:

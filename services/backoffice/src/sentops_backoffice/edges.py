@@ -1,5 +1,7 @@
 """What every answer and every request has in common: headers, size of bodies, errors as pages."""
 
+import asyncio
+from contextlib import suppress
 from urllib.parse import quote
 
 import asyncpg
@@ -22,8 +24,13 @@ from sentops_core.http.errors import (
 )
 from sentops_core.http.limits import BodyLimit
 
-UPLOADS = {"/backoffice/api/datasets", "/backoffice/datasets"}
+UPLOADS = {
+    "/backoffice/api/datasets",
+    "/backoffice/api/datasets/uploads",
+    "/backoffice/datasets/uploads",
+}
 _ORDINARY_BODY = 200_000
+_LINGERING_SECONDS = 5.0
 _HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'",
@@ -52,15 +59,44 @@ class SecurityHeaders:
 
 
 class OnlyUploadsAreLarge:
-    """ASGI middleware: every other body is a form or a small document."""
+    """ASGI middleware: every other body is a form or a small document.
 
-    def __init__(self, app: ASGIApp) -> None:
+    An upload from a page that says to be too large gets a page, before anything of it is read; the API's own limit
+    stands behind.
+    """
+
+    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
         self._large = app
         self._small = BodyLimit(app, _ORDINARY_BODY)
+        self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_upload = scope["type"] == "http" and scope["path"] in UPLOADS
+        if is_upload and _declared_bytes(scope) > self._most_bytes:
+            request = Request(scope)
+            if _is_page(request):
+                await self._refuse(request, receive, send)
+                return
         await (self._large if is_upload else self._small)(scope, receive, send)
+
+    async def _refuse(self, request: Request, receive: Receive, send: Send) -> None:
+        page = Page(request, request.state.parts)
+        response = _page(page, 413, page.words("error.413"))
+        start, body = response.raw_headers, response.body
+        await send({"type": "http.response.start", "status": 413, "headers": start})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        # The answer is complete by its length. A connection closed at once, with bytes of the body still coming,
+        # would be reset, and the answer lost with it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGERING_SECONDS):
+                while (await receive()).get("more_body"):
+                    pass
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _declared_bytes(scope: Scope) -> int:
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(declared) if declared.isdigit() else 0
 
 
 def add_error_pages(app: FastAPI) -> None:

@@ -3,7 +3,7 @@
 from fastapi import Request
 from starlette.datastructures import FormData
 
-_FIELDS = 30
+_FIELDS = 100  # a select for each label of an upload
 _FIELD_BYTES = 200_000
 
 

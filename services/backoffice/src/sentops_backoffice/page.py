@@ -15,6 +15,9 @@ from sentops_core.http import i18n
 # Name (the word `nav.<name>`), address below /backoffice, the least role that sees it.
 MENU = (
     ("overview", "index", "viewer"),
+    ("datasets", "datasets", "viewer"),
+    ("queue", "queue", "viewer"),
+    ("feedback", "feedback", "viewer"),
     ("training", "training", "viewer"),
     ("versions", "versions", "viewer"),
     ("audit", "audit", "viewer"),

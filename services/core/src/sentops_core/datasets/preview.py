@@ -60,6 +60,8 @@ class Preview(Body):
     other_labels: int = 0
     report: ReadReport | None = None
     problem: str = ""
+    problem_saying: str = ""
+    problem_facts: dict[str, str] = {}
 
 
 def preview_file(
@@ -77,7 +79,7 @@ def preview_file(
     try:
         at = find_columns(table, options)
     except InvalidInput as error:
-        return preview.model_copy(update=_named(table, options) | {"problem": str(error)})
+        return preview.model_copy(update=_named(table, options) | _problem(error))
     labels, others = _labels(label_values(table, at.label), table.columns[at.label], options)
     preview = preview.model_copy(
         update={
@@ -95,11 +97,17 @@ def preview_file(
     except InvalidInput as error:
         report = error.details.get("report")
         return preview.model_copy(
-            update={
-                "problem": str(error),
-                "report": ReadReport.model_validate(report) if report else None,
-            }
+            update=_problem(error)
+            | {"report": ReadReport.model_validate(report) if report else None}
         )
+
+
+def _problem(error: InvalidInput) -> dict[str, object]:
+    return {
+        "problem": str(error),
+        "problem_saying": error.saying,
+        "problem_facts": {key: str(value) for key, value in error.facts.items()},
+    }
 
 
 def _first_rows(table: Table) -> tuple[FirstRow, ...]:
@@ -115,7 +123,7 @@ def _first_rows(table: Table) -> tuple[FirstRow, ...]:
     )
 
 
-def _named(table: Table, options: ReadOptions) -> dict[str, str | None]:
+def _named(table: Table, options: ReadOptions) -> dict[str, object]:
     """The columns that a person did name, when the rest is unclear."""
     return {
         key: name if name in table.columns else None

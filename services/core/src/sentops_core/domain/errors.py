@@ -1,17 +1,33 @@
 """What can go wrong, as meanings. Each edge maps them once: HTTP to a status, kopf to temporary or permanent."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
+
+_NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 
 class PlatformError(Exception):
-    """Base of every error we raise on purpose; `retry_after is None` means trying again will not help."""
+    """Base of every error we raise on purpose; `retry_after is None` means trying again will not help.
+
+    `saying` names the sentence for pages in other languages (their word `problem.<saying>`), `facts` fill it in.
+    """
 
     code = "internal"
     retry_after: timedelta | None = None
 
-    def __init__(self, message: str, *, details: dict[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: dict[str, object] | None = None,
+        saying: str = "",
+        facts: Mapping[str, object] = _NO_FACTS,
+    ) -> None:
         super().__init__(message)
         self.details = details or {}
+        self.saying = saying
+        self.facts = facts
 
 
 class InvalidInput(PlatformError):
