@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 
 _EVERY_SECONDS = 0.15
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 60  # more than the edge has
 _VOTE_ON_EACH = 3
 
 
