@@ -1,7 +1,14 @@
 """Web as people meet it: the real app, over a real spool, with small real services at its sides."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,3 +111,54 @@ async def web(start_web: StartWeb) -> AsyncIterator[Web]:
     """Web without a database: all that does not read old answers works."""
     async with start_web() as started:
         yield started
+
+
+@pytest.fixture
+async def visitor(web: Web) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser without script: keeps cookies, follows redirects, sends no header of ours."""
+    async with a_visitor(web) as visitor:
+        yield visitor
+
+
+def a_visitor(web: Web, language: str = "en") -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=web.client._transport,
+        base_url="http://web",
+        follow_redirects=True,
+        headers={"accept-language": language},
+    )
+
+
+def prediction_in(html: str) -> str:
+    found = re.search(r'name="prediction_id" value="([0-9a-f-]+)"', html)
+    assert found, html
+    return found[1]
+
+
+@pytest.fixture
+def serve_web(
+    trainer_url: str, trainer: FakeTrainer, database_url: str, tmp_path: Path
+) -> Callable[..., AbstractContextManager[str]]:
+    """`with serve_web(any_setting=...) as url`: the whole of web on a port, with its database."""
+
+    @contextmanager
+    def serve(**settings: object) -> Iterator[str]:
+        values = {
+            "database_url": database_url,
+            "trainer_url": trainer_url,
+            "trainer_token": trainer.token,
+            "signing_key": KEY,
+            "spool_dir": tmp_path / "spool",
+        } | settings
+        chosen = Settings.model_validate(values)
+        spool = Spool.open(chosen.spool_dir, max_rows=100_000, max_bytes=100_000_000)
+        with closing(spool), served(create_web(chosen, spool, registry=CollectorRegistry())) as url:
+            yield url
+
+    return serve
+
+
+@pytest.fixture
+def site(serve_web: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+    with serve_web() as url:
+        yield url

@@ -2,45 +2,20 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.async_api import Page, expect
-from prometheus_client import CollectorRegistry
 
-from sentops_web.app import create_web
-from sentops_web.settings import Settings
-from sentops_web.spool import Spool
-from tests.services.web.conftest import KEY
 from tests.services.web.fakes import FakeModel, FakeTrainer, a_variant
 from tests.support.browser import OpenVisit
 from tests.support.eventually import eventually
-from tests.support.serving import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
 
 ITALIAN = {"locale": "it-IT"}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
-
-
-@pytest.fixture
-async def site(trainer_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[str]:
-    """The whole of web on a port, with its database."""
-    settings = Settings.model_validate(
-        {
-            "database_url": database_url,
-            "trainer_url": trainer_url,
-            "trainer_token": "trainer-token",
-            "signing_key": KEY,
-            "spool_dir": tmp_path / "spool",
-        }
-    )
-    spool = Spool.open(settings.spool_dir, max_rows=100_000, max_bytes=100_000_000)
-    with closing(spool), served(create_web(settings, spool, registry=CollectorRegistry())) as url:
-        yield url
 
 
 async def ask(page: Page, text: str) -> None:

@@ -140,6 +140,31 @@ async def test_moving_the_same_rows_twice_changes_nothing(
     assert len(await rows_of(pool, "feedback")) == 1
 
 
+async def test_a_vote_taken_back_leaves_the_database_whatever_was_moved_before(
+    start_web: StartWeb, database_url: str, pool: Pool
+) -> None:
+    async with start_web(database_url=database_url) as web:
+        answer = await web.predict("great")
+        path = f"/api/feedback/{answer['prediction_id']}"
+        body = {"prediction_id": answer["prediction_id"], "feedback": "negative"}
+        await web.client.post("/api/feedback", json=body)
+        voted = await web.parts.spool.oldest(10)
+        await drained(web)
+        assert len(await rows_of(pool, "feedback")) == 1
+        assert (await web.client.delete(path)).status_code == 200
+        found = await web.client.get(f"/api/predictions/{answer['prediction_id']}")
+        assert found.json()["vote"] is None, "while the withdrawal waits in the spool, too"
+        await drained(web)
+        assert await rows_of(pool, "feedback") == []
+        await web.parts.spool.append([entry.record for entry in voted])  # a late repetition
+        await drained(web)
+        assert await rows_of(pool, "feedback") == []
+        await web.client.post("/api/feedback", json=body)
+        await drained(web)
+        assert len(await rows_of(pool, "feedback")) == 1
+        assert web.value("sentops_web_database_rows_total", kind="withdrawal") == 1
+
+
 async def test_a_row_the_database_refuses_does_not_hold_up_the_others(
     start_web: StartWeb, database_url: str, pool: Pool
 ) -> None:

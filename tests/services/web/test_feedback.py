@@ -85,3 +85,46 @@ async def test_votes_are_limited_apart_from_texts(start_web: StartWeb) -> None:
         codes = [(await vote(web, prediction, "positive")).status_code for _ in range(3)]
         await web.predict("great")
     assert codes == [201, 201, 429]
+
+
+async def test_a_vote_can_be_taken_back_and_given_again(web: Web) -> None:
+    prediction = (await web.predict("great"))["prediction_id"]
+    await vote(web, prediction, "negative", note="a secret note")
+    stranger = await web.client.delete(
+        f"/api/feedback/{prediction}", headers={"x-client-id": "somebody-else"}
+    )
+    assert stranger.status_code == 200, "their own vote, which there is none of"
+    assert await vote_on(web, prediction) == "negative"
+    for _ in range(2):
+        taken = await web.client.delete(f"/api/feedback/{prediction}")
+        assert (taken.status_code, taken.json()["prediction_id"]) == (200, prediction)
+    assert await vote_on(web, prediction) is None
+    await vote(web, prediction, "neutral")
+    assert await vote_on(web, prediction) == "neutral"
+
+
+async def vote_on(web: Web, prediction: object) -> str | None:
+    found = (await web.client.get(f"/api/predictions/{prediction}")).json()
+    history = (await web.client.get("/api/history")).json()["predictions"][0]
+    assert history["vote"] == found["vote"]
+    return found["vote"] and found["vote"]["label"]
+
+
+async def test_taking_back_is_for_known_ids_and_limited_as_votes_are(start_web: StartWeb) -> None:
+    async with start_web(burst_votes=2, votes_per_second=0.01) as web:
+        prediction = (await web.predict("great"))["prediction_id"]
+        assert (await web.client.delete("/api/feedback/forged")).status_code == 404
+        codes = [
+            (await web.client.delete(f"/api/feedback/{prediction}")).status_code for _ in range(3)
+        ]
+    assert codes == [200, 200, 429]
+
+
+async def test_another_sites_page_cannot_take_a_vote_back(web: Web) -> None:
+    prediction = (await web.predict("great"))["prediction_id"]
+    headers = {"origin": "https://evil.example"}
+    for answer in (
+        await web.client.delete(f"/api/feedback/{prediction}", headers=headers),
+        await web.client.post("/withdraw", data={"prediction_id": prediction}, headers=headers),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "cross_site")

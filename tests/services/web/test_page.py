@@ -5,27 +5,9 @@ import re
 import httpx
 import pytest
 
-from tests.services.web.conftest import StartWeb, Web
+from sentops_web.pages import STATIC
+from tests.services.web.conftest import StartWeb, Web, prediction_in
 from tests.services.web.fakes import FakeTrainer
-
-
-@pytest.fixture
-async def visitor(web: Web):
-    """A browser without script: keeps cookies, follows redirects, sends no header of ours."""
-    transport = web.client._transport
-    async with httpx.AsyncClient(
-        transport=transport,
-        base_url="http://web",
-        follow_redirects=True,
-        headers={"accept-language": "en"},
-    ) as visitor:
-        yield visitor
-
-
-def prediction_in(html: str) -> str:
-    found = re.search(r'name="prediction_id" value="([0-9a-f-]+)"', html)
-    assert found, html
-    return found[1]
 
 
 @pytest.mark.parametrize("path", ["/", "/static/index"])
@@ -163,7 +145,7 @@ async def test_training_is_shown_while_it_runs(
 
 
 async def test_the_page_asks_for_nothing_from_elsewhere(web: Web) -> None:
-    names = ("page.css", "page.js", "many.js", "common.js", "csv.js", "docs.js")
+    names = [path.name for path in STATIC.iterdir() if path.suffix in {".css", ".js"}]
     for path in ("/", *(f"/static/{name}" for name in names)):
         source = (await web.client.get(path)).text
         assert "http://" not in source

@@ -123,6 +123,7 @@ async def test_before_the_first_model_an_answer_says_that_it_is_being_trained(
             "progress_percentage": 43,
             "estimated_remaining_seconds": 20,
         },
+        "training_known": True,
     }
 
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import httpx
 from fastapi import FastAPI, Request
-from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 
 from sentops_core.http import create_app
@@ -17,18 +16,21 @@ from sentops_core.http.health import Degraded
 from sentops_core.language import language_detector
 from sentops_core.store.pool import open_pool
 from sentops_web.answering import Answering, Limits
+from sentops_web.cards import Cards
+from sentops_web.compress import Compress
 from sentops_web.deps import Parts, parts_of
 from sentops_web.drain import Drain
 from sentops_web.guard import Guard
 from sentops_web.lookup import Lookup
 from sentops_web.metrics import WebMetrics
 from sentops_web.model_client import ModelClient
-from sentops_web.pages import STATIC, SWAGGER, Pages
+from sentops_web.pages import STATIC, SWAGGER, Files, Pages
 from sentops_web.rates import Allowance, Rate
-from sentops_web.routes import extras, feedback, page, predictions
+from sentops_web.routes import extras, feedback, many, page, permalinks, predictions, versions
 from sentops_web.routing import RoutingClient
 from sentops_web.settings import Settings
 from sentops_web.signing import Signer
+from sentops_web.similar import Shown, Similar
 from sentops_web.spool import Spool
 from sentops_web.status import StatusBoard
 from sentops_web.voting import Voting
@@ -52,14 +54,23 @@ def create_web(
     app = create_app(
         "Sentops web",
         lifespan=lifespan,
-        routers=[page.router, predictions.router, feedback.router, extras.router],
+        routers=[
+            page.router,
+            permalinks.router,
+            many.router,
+            predictions.router,
+            feedback.router,
+            versions.router,
+            extras.router,
+        ],
         registry=registry,
         readiness=readiness,
         max_body_bytes=settings.max_body_bytes,
         docs_url=None,
     )
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.mount("/docs/assets", StaticFiles(directory=SWAGGER), name="docs-assets")
+    app.mount("/static", Files(directory=STATIC), name="static")
+    app.mount("/docs/assets", Files(directory=SWAGGER), name="docs-assets")
+    app.add_middleware(Compress)
     app.add_middleware(Guard)
     return app
 
@@ -109,6 +120,8 @@ async def _open(
         answering=answering,
         voting=Voting(answering, spool, metrics),
         lookup=Lookup(spool, pool),
+        similar=Similar(pool, Shown.read(settings.show_similar)),
+        cards=Cards(pool, routing),
         routing=routing,
         spool=spool,
         drain=drain,

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from sentops_web.answering import Answering
+from sentops_web.cards import Cards
 from sentops_web.drain import Drain
 from sentops_web.identity import Client, identify
 from sentops_web.lookup import Lookup
@@ -14,6 +15,7 @@ from sentops_web.rates import Allowance, TooManyRequests
 from sentops_web.routing import RoutingClient
 from sentops_web.settings import Settings
 from sentops_web.signing import Signer
+from sentops_web.similar import Similar
 from sentops_web.spool import Spool
 from sentops_web.status import StatusBoard
 from sentops_web.voting import Voting
@@ -28,6 +30,8 @@ class Parts:
     answering: Answering
     voting: Voting
     lookup: Lookup
+    similar: Similar
+    cards: Cards
     routing: RoutingClient
     spool: Spool
     drain: Drain

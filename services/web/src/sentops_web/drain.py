@@ -13,7 +13,7 @@ from sentops_core.store.feedback import Feedback
 from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.predictions import Predictions
 from sentops_web.metrics import WebMetrics
-from sentops_web.records import prediction_of, vote_of
+from sentops_web.records import prediction_of, vote_of, withdrawal_of
 from sentops_web.spool import Entry, Spool
 
 log = structlog.get_logger()
@@ -90,12 +90,14 @@ class Drain:
             try:
                 predictions = [prediction_of(one) for one in records if one.kind == "prediction"]
                 votes = [vote_of(one) for one in records if one.kind == "vote"]
+                taken = [withdrawal_of(one) for one in records if one.kind == "withdrawal"]
                 await Predictions(connection).copy_in(predictions)
-                await Feedback(connection).upsert_many(votes)
+                await Feedback(connection).record(votes, taken)
             except _HOPELESS as error:
                 raise _Hopeless from error
         self._metrics.database_rows.labels("prediction").inc(len(predictions))
         self._metrics.database_rows.labels("vote").inc(len(votes))
+        self._metrics.database_rows.labels("withdrawal").inc(len(taken))
 
     async def _set_aside(self, entry: Entry, error: BaseException | None) -> None:
         reason = type(error).__name__  # its message can quote the text

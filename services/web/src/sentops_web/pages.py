@@ -2,11 +2,23 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.responses import Response
 
 STATIC = Path(str(files("sentops_web"))) / "static"
 SWAGGER = Path(str(files("fastapi_swagger"))) / "resources"
+
+
+class Files(StaticFiles):
+    """Browsers keep them and ask whether they still hold: a new program's page never meets an old script."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 class Pages:

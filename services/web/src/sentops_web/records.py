@@ -1,4 +1,4 @@
-"""The rows of the spool: predictions and votes as the database takes them, and as JSON on their way there."""
+"""The rows of the spool: predictions, votes and withdrawals as the database takes them, and as JSON on their way."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from sentops_core.store.feedback import FeedbackRow
+from sentops_core.store.feedback import FeedbackRow, Withdrawal
 from sentops_core.store.predictions import PredictionRow
 from sentops_web.spool import Record
 
@@ -35,6 +35,19 @@ def vote_of(record: Record) -> FeedbackRow:
     for field in ("voted_at", "predicted_at"):
         found[field] = datetime.fromisoformat(found[field])
     return FeedbackRow(**found)
+
+
+def withdrawal_record(taken: Withdrawal) -> Record:
+    return Record("withdrawal", taken.prediction_id, taken.client, _json(asdict(taken)))
+
+
+def withdrawal_of(record: Record) -> Withdrawal:
+    found = orjson.loads(record.body)
+    for field in ("prediction_id", "withdrawal_id"):
+        found[field] = UUID(found[field])
+    for field in ("withdrawn_at", "predicted_at"):
+        found[field] = datetime.fromisoformat(found[field])
+    return Withdrawal(**found)
 
 
 def _json(values: dict[str, Any]) -> bytes:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from sentops_core.settings import ServiceSettings
+from sentops_web.similar import Shown
 
 
 class Settings(ServiceSettings):
@@ -38,5 +39,14 @@ class Settings(ServiceSettings):
 
     model_timeout_seconds: float = Field(default=30, gt=0)
     explain_budget_seconds: float = Field(default=3, gt=0)
+    # Whose texts anybody may read beside an answer: versions of datasets (v3, v7), `sample` for the public reviews that
+    # come with Sentops, nothing for none. Other uploads can hold what customers wrote, so each has to be named.
+    show_similar: str = "sample"
     # Whatever the request says. Without it, a visitor whom a proxy brings by HTTPS gets such a cookie all the same.
     secure_cookies: bool = False
+
+    @field_validator("show_similar")
+    @classmethod
+    def _names_versions(cls, value: str) -> str:
+        Shown.read(value)
+        return value

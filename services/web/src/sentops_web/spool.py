@@ -21,7 +21,7 @@ from uuid import UUID
 
 from sentops_core.domain.errors import Conflict, Unavailable
 
-Kind = Literal["prediction", "vote"]
+Kind = Literal["prediction", "vote", "withdrawal"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (

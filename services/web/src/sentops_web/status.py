@@ -24,6 +24,7 @@ class Status(Body):
     ready: bool = Field(description="A model answers.")
     model_version: str | None = Field(description="The champion's name.")
     training: Training | None = Field(description="The run that is farthest on, if any.")
+    training_known: bool = Field(description="False: the trainer could not be asked for runs.")
 
 
 class _JobStatus(BaseModel):
@@ -69,6 +70,7 @@ class StatusBoard:
         self._clock = clock
         self._asking = asyncio.Lock()
         self._training: Training | None = None
+        self._known = False
         self._asked_at: float | None = None
 
     async def look(self) -> Status:
@@ -76,26 +78,27 @@ class StatusBoard:
         champion = next((one for one in variants if one.name == "champion"), None)
         async with self._asking:
             if self._asked_at is None or self._clock() - self._asked_at > _FRESH_SECONDS:
-                self._training = await self._ask()
+                self._training, self._known = await self._ask()
                 self._asked_at = self._clock()
         return Status(
             ready=bool(variants),
             model_version=champion.model_version if champion else None,
             training=self._training,
+            training_known=self._known,
         )
 
-    async def _ask(self) -> Training | None:
-        """None without a token, without a trainer, or when nothing is being trained."""
+    async def _ask(self) -> tuple[Training | None, bool]:
+        """What is being trained, and whether we know: not without a token, and not without a trainer."""
         if self._token is None:
-            return None
+            return None, False
         try:
             answer = await self._http.get(
                 self._url, headers={"authorization": f"Bearer {self._token}"}, timeout=2
             )
             jobs = _JOBS.validate_json(answer.raise_for_status().content)
         except (httpx.HTTPError, ValidationError):
-            return None
-        return most_telling([job.status for job in jobs])
+            return None, False
+        return most_telling([job.status for job in jobs]), True
 
 
 def most_telling(jobs: list[_JobStatus]) -> Training | None:

@@ -1,7 +1,7 @@
 """What the templates show: answers, history, training and words, ready to print."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +10,15 @@ from sentops_core.domain.resources import TrainingJobPhase
 from sentops_core.http.i18n import Words
 from sentops_core.store.feedback import FeedbackRow
 from sentops_core.store.predictions import PredictionRow
+from sentops_core.store.similar_examples import SimilarExample
 from sentops_web.explain import Explanation
 from sentops_web.lookup import Found, HistoryPage
+from sentops_web.rates import TooManyRequests
 from sentops_web.signing import Signer
 from sentops_web.status import Status
 
 _MARKS = 4  # strengths of a mark
+_EXCERPT = 280  # characters of an example
 _FAINT = 0.02  # a word that moves the probability by less is not marked
 
 
@@ -34,6 +37,31 @@ class AnswerView:
     language_name: str | None
     vote: FeedbackRow | None
     announcement: str
+    at: datetime
+    mine: bool
+    withdrawn: bool
+
+
+@dataclass(frozen=True)
+class ProblemView:
+    """`seconds` is how long to wait, 0 where waiting does not help; `go_on` says that it helps for certain."""
+
+    heading: str
+    sentence: str
+    seconds: int
+    go_on: bool
+
+
+@dataclass(frozen=True)
+class SimilarItem:
+    text: str
+    label: str
+    percent: int
+
+
+@dataclass(frozen=True)
+class SimilarView:
+    items: tuple[SimilarItem, ...]
 
 
 @dataclass(frozen=True)
@@ -92,8 +120,15 @@ def percent(score: float) -> int:
 
 
 def answer_view(
-    row: PredictionRow, vote: FeedbackRow | None, *, client: str, words: Words, signer: Signer
+    row: PredictionRow,
+    vote: FeedbackRow | None,
+    *,
+    client: str,
+    words: Words,
+    signer: Signer,
+    withdrawn: bool = False,
 ) -> AnswerView:
+    withdrawn = withdrawn and vote is None
     language = f"language.{row.language}"
     return AnswerView(
         prediction_id=signer.prediction_id(row.id),
@@ -108,15 +143,36 @@ def answer_view(
         model_version=row.model_version,
         language_name=words(language) if row.language and words.knows(language) else None,
         vote=vote,
-        announcement=words("vote.thanks", label=words.label(vote.label))
-        if vote
-        else words(
-            "answer.announce",
-            label=words.label(row.label),
-            percent=percent(row.score),
-            sure=words(f"answer.sure.{sureness(row.score)}"),
-        ),
+        announcement=_announcement(row, vote, words, withdrawn=withdrawn),
+        at=row.created_at,
+        mine=row.client == client,
+        withdrawn=withdrawn,
     )
+
+
+def _announcement(
+    row: PredictionRow, vote: FeedbackRow | None, words: Words, *, withdrawn: bool
+) -> str:
+    if withdrawn:
+        return words("vote.withdrawn")
+    if vote is not None:
+        return words("vote.thanks", label=words.label(vote.label))
+    return words(
+        "answer.announce",
+        label=words.label(row.label),
+        percent=percent(row.score),
+        sure=words(f"answer.sure.{sureness(row.score)}"),
+    )
+
+
+def similar_view(found: Sequence[SimilarExample]) -> SimilarView:
+    return SimilarView(
+        tuple(SimilarItem(_shortened(one.text), one.label, percent(one.likeness)) for one in found)
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1]}…"
 
 
 def _may_scroll(text: str) -> bool:
@@ -146,7 +202,7 @@ def training_view(status: Status, words: Words) -> TrainingView:
         return TrainingView("", "", "", None, "", ready=True)
     if not status.ready:
         running = training is not None and training.phase is not TrainingJobPhase.PENDING
-        title, kind = "first" if running else "waiting", "first"
+        title, kind = _first_title(status, running=running), "first"
         lead = words(f"training.{title}_lead")
     else:
         evaluating = training is not None and training.phase is TrainingJobPhase.EVALUATING
@@ -161,6 +217,15 @@ def training_view(status: Status, words: Words) -> TrainingView:
         left="" if seconds is None else _left(seconds, words),
         ready=status.ready,
     )
+
+
+def _first_title(status: Status, *, running: bool) -> str:
+    """Before the first model: it is being made, about to be, or nobody has begun, as far as we know."""
+    if running:
+        return "first"
+    if status.training is not None:
+        return "queued"
+    return "nobody" if status.training_known else "waiting"
 
 
 def _left(seconds: int, words: Words) -> str:
@@ -191,10 +256,18 @@ def why_view(explanation: Explanation, words: Words) -> WhyView:
     )
 
 
-def problem_sentence(error: PlatformError, words: Words) -> str:
-    """The error in the page's language, or as it is where we have no words for it."""
-    key = f"problem.{error.code}"
-    return words(key) if words.knows(key) else str(error)
+def problem_view(error: PlatformError, words: Words, *, about: str = "") -> ProblemView:
+    """The error in the page's language, or as it is where we have no words for it; `about` chooses nearer ones."""
+    seconds = 0 if error.retry_after is None else math.ceil(error.retry_after.total_seconds())
+    keys = (f"problem.{error.code}.{about}", f"problem.{error.code}")
+    known = next((key for key in keys if words.knows(key)), None)
+    headings = (f"problem.heading.{error.code}", "problem.heading")
+    return ProblemView(
+        heading=words(next(key for key in headings if words.knows(key))),
+        sentence=str(error) if known is None else words(known, seconds=seconds),
+        seconds=seconds,
+        go_on=isinstance(error, TooManyRequests),
+    )
 
 
 def script_words(words: Words, labels: Iterable[str]) -> dict[str, str]:

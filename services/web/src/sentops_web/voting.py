@@ -4,13 +4,13 @@ from uuid import UUID
 
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.text import normalise
-from sentops_core.store.feedback import FeedbackRow
+from sentops_core.store.feedback import FeedbackRow, Withdrawal
 from sentops_core.store.predictions import moment_of
 from sentops_web.answering import Answering
 from sentops_web.metrics import WebMetrics
-from sentops_web.records import vote_record
+from sentops_web.records import vote_record, withdrawal_record
 from sentops_web.signing import new_uuid
-from sentops_web.spool import Spool, SpoolFull
+from sentops_web.spool import Record, Spool, SpoolFull
 
 NOTE_CHARACTERS = 500
 
@@ -53,10 +53,26 @@ class Voting:
             predicted_at=moment_of(prediction),
             source=source,
         )
+        await self._keep(vote_record(row))
+        self._metrics.votes.labels(self._answering.agreement(prediction, label)).inc()
+        return row
+
+    async def withdraw(self, prediction: UUID, *, client: str) -> Withdrawal:
+        """The client's vote, if there is one, counts no more; asking twice is as good as once."""
+        identity = new_uuid()
+        taken = Withdrawal(
+            prediction_id=prediction,
+            client=client,
+            withdrawal_id=identity,
+            withdrawn_at=moment_of(identity),
+            predicted_at=moment_of(prediction),
+        )
+        await self._keep(withdrawal_record(taken))
+        return taken
+
+    async def _keep(self, record: Record) -> None:
         try:
-            await self._spool.append([vote_record(row)])
+            await self._spool.append([record])
         except SpoolFull:
             self._metrics.spool_refusals.inc()
             raise
-        self._metrics.votes.labels(self._answering.agreement(prediction, label)).inc()
-        return row

@@ -26,6 +26,11 @@ class Recorded(Body):
     voted_at: Moment
 
 
+class Withdrawn(Body):
+    prediction_id: str
+    withdrawn_at: Moment
+
+
 @router.post("/feedback", status_code=201, summary="Say what a prediction should have been")
 async def give_feedback(body: FeedbackBody, client: Asker, parts: PartsOf) -> Recorded:
     prediction = parts.signer.open_prediction_id(body.prediction_id)
@@ -39,3 +44,12 @@ async def give_feedback(body: FeedbackBody, client: Asker, parts: PartsOf) -> Re
         note=vote.note,
         voted_at=vote.voted_at,
     )
+
+
+@router.delete("/feedback/{prediction_id}", summary="Take your vote on a prediction back")
+async def withdraw_feedback(prediction_id: str, client: Asker, parts: PartsOf) -> Withdrawn:
+    """Whatever you said about it counts no more; without a vote nothing changes. You may vote again."""
+    prediction = parts.signer.open_prediction_id(prediction_id)
+    parts.spend_vote(client)
+    taken = await parts.voting.withdraw(prediction, client=client.key)
+    return Withdrawn(prediction_id=prediction_id, withdrawn_at=taken.withdrawn_at)

@@ -14,6 +14,7 @@ from sentops_web.answering import readable
 from sentops_web.batch_file import answered_table, header
 from sentops_web.deps import Asker, Parts, PartsOf
 from sentops_web.explain import explain
+from sentops_web.identity import Client
 from sentops_web.tables import Table, TableEmpty, read_lines, read_table
 
 router = APIRouter(prefix="/api", tags=["predictions"])
@@ -125,6 +126,17 @@ async def predict_csv(
     lines: Annotated[str | None, Form(description="Instead of a file: one text per line.")] = None,
     column: Annotated[str | None, Form(description="Which column holds the texts.")] = None,
 ) -> StreamingResponse:
+    return await table_answer(file, lines, column, parts, client)
+
+
+async def table_answer(
+    file: UploadFile | None,
+    lines: str | None,
+    column: str | None,
+    parts: Parts,
+    client: Client,
+) -> StreamingResponse:
+    """The table with an answer on each row, sent while it is made; what concerns all rows raises before."""
     table = await _table(file, lines, column or None, max_rows=parts.settings.max_file_rows)
     parts.spend_texts(client, len(table.rows))
     pieces = answered_table(table, parts.answering, parts.signer, client.key)
@@ -165,6 +177,34 @@ async def get_prediction(prediction_id: str, client: Asker, parts: PartsOf) -> S
     if found is None:
         raise NotFound("This prediction is not kept any more.")
     return stored(found.row, found.vote, parts, client.key)
+
+
+class SimilarText(Body):
+    text: str
+    label: Label
+    likeness: float = Field(description="Share of letter triples in common: alike in words only.")
+
+
+class SimilarTexts(Body):
+    examples: list[SimilarText]
+
+
+@router.get(
+    "/predictions/{prediction_id}/similar",
+    summary="Labelled examples that read much like a text you asked about",
+)
+async def get_similar(prediction_id: str, client: Asker, parts: PartsOf) -> SimilarTexts:
+    """Only public examples (see SENTOPS_WEB_SHOW_SIMILAR); none where showing them is turned off."""
+    found = await parts.lookup.find(parts.signer.open_prediction_id(prediction_id), client.key)
+    if found is None or found.row.client != client.key or found.row.text is None:
+        raise NotFound("Its text is not kept, or not yours, so nothing can be compared with it.")
+    parts.spend_texts(client, 1)
+    return SimilarTexts(
+        examples=[
+            SimilarText(text=one.text, label=one.label, likeness=one.likeness)
+            for one in await parts.similar.like(found.row.text)
+        ]
+    )
 
 
 @router.get("/history", summary="Your own predictions, newest first")

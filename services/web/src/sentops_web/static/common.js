@@ -13,25 +13,30 @@ export function announce(sentence) {
   requestAnimationFrame(() => { place.textContent = sentence; });
 }
 
-export function showProblem(place, sentence) {
+export function showProblem(place, sentence, wait = 0) {
   const box = make("div", { className: "problem", role: "alert" },
     make("strong", { tabIndex: -1, textContent: words["problem.heading"] }),
     make("p", { textContent: sentence }));
+  if (wait) box.dataset.wait = wait;
   place.replaceChildren(box);
   box.firstChild.focus();
 }
 
 // A refusal of the API in the page's language; a proxy's own error page gets the general sentence.
 export async function problemOf(answer) {
+  const seconds = Number(answer.headers.get("retry-after") ?? 0);
   try {
-    return await answer.json();
+    return { ...(await answer.json()), seconds };
   } catch {
-    return {};
+    return { seconds };
   }
 }
 
-export const sentenceOf = (problem) =>
-  words[`problem.${problem.code}`] ?? problem.detail ?? words["problem.internal"];
+export function sentenceOf(problem) {
+  const key = `problem.${problem.code}`;
+  if (key in words) return say(key, { seconds: problem.seconds });
+  return problem.detail ?? words["problem.internal"];
+}
 
 export const problemSentence = async (answer) => sentenceOf(await problemOf(answer));
 
@@ -40,3 +45,6 @@ export function make(tag, properties = {}, ...children) {
   element.append(...children);
   return element;
 }
+
+// As people of the page's language write it, whatever the browser's is.
+export const number = (value) => value.toLocaleString(document.documentElement.lang);

@@ -1,7 +1,8 @@
 // Many texts: send lines or a file, show progress while the table comes back, offer it for download.
 
-import { announce, make, problemOf, say, sentenceOf, showProblem, words } from "./common.js";
+import { announce, make, number, problemOf, say, sentenceOf, showProblem, words } from "./common.js";
 import { CsvReader } from "./csv.js";
+import { waits } from "./parts.js";
 
 const SHOWN = 20;
 const form = document.querySelector("#many");
@@ -21,21 +22,50 @@ form.addEventListener("submit", (event) => {
   }
   read();
 });
-file.addEventListener("change", forgetColumns);
-
-// The drop zone; a file dropped beside it must not replace the page.
+// A file comes by the button (mouse, finger or keyboard), by dropping it anywhere on the page, or by pasting it.
 const drop = document.querySelector("#drop");
-for (const name of ["dragover", "drop"]) {
-  document.addEventListener(name, (event) => event.preventDefault());
-}
-drop.addEventListener("dragover", () => drop.classList.add("over"));
-drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-drop.addEventListener("drop", (event) => {
-  drop.classList.remove("over");
-  if (!event.dataTransfer.files.length) return;
-  file.files = event.dataTransfer.files;
-  forgetColumns();
+const chosen = document.querySelector("#chosen");
+file.addEventListener("change", told);
+document.querySelector("#forget").addEventListener("click", () => {
+  file.value = "";
+  told();
+  file.focus();
 });
+for (const name of ["dragenter", "dragover", "drop"]) {
+  document.addEventListener(name, (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return; // text is dropped into boxes as ever
+    event.preventDefault();
+    drop.classList.toggle("over", name !== "drop");
+    if (name === "drop") take(event.dataTransfer.files);
+  });
+}
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) drop.classList.remove("over"); // left the window
+});
+form.elements.lines.addEventListener("paste", (event) => {
+  if (!event.clipboardData?.files.length) return;
+  event.preventDefault();
+  take(event.clipboardData.files);
+});
+
+function take(files) {
+  if (!files.length) return;
+  const one = new DataTransfer();
+  one.items.add(files[0]);
+  file.files = one.files;
+  told();
+  form.querySelector("[type=submit]").focus();
+}
+
+function told() {
+  columns.hidden = true;
+  column.disabled = true;
+  chosen.hidden = !file.files.length;
+  if (chosen.hidden) return;
+  const sentence = say("js.many.chosen", { name: file.files[0].name });
+  chosen.querySelector("span").textContent = sentence;
+  announce(sentence);
+}
 
 async function read() {
   stop = new AbortController();
@@ -49,7 +79,7 @@ async function read() {
   const rows = [];
   let at = {};
   try {
-    const answer = await fetch(form.action, { method: "POST", body, signal: stop.signal });
+    const answer = await fetch(form.dataset.api, { method: "POST", body, signal: stop.signal });
     if (!answer.ok) {
       await refused(answer);
       return;
@@ -58,10 +88,10 @@ async function read() {
     view.show(0, total);
     at = { text: Number(answer.headers.get("x-text-column")), answer: Number(answer.headers.get("x-answer-column")) };
     await eachPiece(answer, pieces, rows, () => view.show(Math.max(rows.length - 1, 0), total));
-    finish(pieces, rows, at, say("js.many.done", { total: total.toLocaleString() }));
+    finish(pieces, rows, at, say("js.many.done", { total: number(total) }));
   } catch (error) {
     if (error.name === "AbortError") {
-      finish(pieces, rows, at, say("js.many.stopped", { done: Math.max(rows.length - 1, 0) }));
+      finish(pieces, rows, at, say("js.many.stopped", { done: number(Math.max(rows.length - 1, 0)) }));
     } else showProblem(result, words["js.offline"]);
   } finally {
     stop = null;
@@ -83,18 +113,14 @@ async function eachPiece(answer, pieces, rows, after) {
 
 async function refused(answer) {
   const problem = await problemOf(answer);
-  showProblem(result, sentenceOf(problem));
+  showProblem(result, sentenceOf(problem), problem.code === "rate_limited" ? problem.seconds : 0);
+  waits(result);
   if (problem.columns) {
     column.replaceChildren(...problem.columns.map((name) => make("option", { textContent: name, value: name })));
     column.disabled = false;
     columns.hidden = false;
     column.focus();
   }
-}
-
-function forgetColumns() {
-  columns.hidden = true;
-  column.disabled = true;
 }
 
 function progressView() {
@@ -107,7 +133,7 @@ function progressView() {
     show(done, total) {
       bar.max = total;
       bar.value = done;
-      text.textContent = say("js.many.working", { done: done.toLocaleString(), total: total.toLocaleString() });
+      text.textContent = say("js.many.working", { done: number(done), total: number(total) });
     },
   };
 }
@@ -118,7 +144,7 @@ function finish(pieces, rows, at, sentence) {
     return;
   }
   const failed = rows.slice(1).filter((row) => row.at(-1)).length;
-  if (failed) sentence += ` ${say("js.many.failed", { count: failed.toLocaleString() })}`;
+  if (failed) sentence += ` ${say("js.many.failed", { count: number(failed) })}`;
   if (address) URL.revokeObjectURL(address);
   address = URL.createObjectURL(new Blob(pieces, { type: "text/csv" }));
   const download = make("a", {

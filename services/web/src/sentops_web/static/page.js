@@ -1,42 +1,13 @@
-// What the page does beyond its plain forms: answers without a reload, live progress, comfort for hands.
+// The page on which people ask: comfort for hands, the history, live progress of a training.
 
-import { announce, problemSentence, showProblem, words } from "./common.js";
+import { announce, number, words } from "./common.js";
+import { prepare } from "./parts.js";
 import "./many.js";
 
-for (const element of document.querySelectorAll("[data-script]")) element.hidden = false;
-
-// Forms that name a place put the server's answer there instead of loading a page.
-document.addEventListener("submit", async (event) => {
-  const form = event.target.closest("form[data-into]");
-  if (!form) return;
-  event.preventDefault();
-  if (form.ariaBusy === "true") return;
-  const place = document.querySelector(form.dataset.into);
-  const body = new URLSearchParams(new FormData(form, event.submitter));
-  form.ariaBusy = "true";
-  announce(words["js.working"]);
-  try {
-    const answer = await fetch(form.action, { method: "POST", body, headers: { "x-fragment": "1" } });
-    if (!answer.headers.get("content-type")?.startsWith("text/html")) {
-      showProblem(place, await problemSentence(answer));
-      return;
-    }
-    put(place, await answer.text());
-    // Not waited for: the next question may be asked as soon as the answer is there.
-    if (answer.ok && place.id === "answer") refreshHistory();
-  } catch {
-    showProblem(place, words["js.offline"]);
-  } finally {
-    form.ariaBusy = "false";
-  }
+// Not waited for: the next question may be asked as soon as the answer is there.
+document.addEventListener("answered", (event) => {
+  if (event.target.id === "answer") refreshHistory();
 });
-
-function put(place, html) {
-  place.innerHTML = html; // ours: rendered and escaped by the server
-  localTimes(place);
-  place.querySelector("[data-focus]")?.focus();
-  announce(place.querySelector("[data-announce]")?.dataset.announce ?? "");
-}
 
 let refreshes = 0;
 
@@ -48,21 +19,11 @@ async function refreshHistory() {
     const html = await answer.text();
     if (!answer.ok || mine !== refreshes) return; // a newer one is on its way
     place.innerHTML = html;
-    localTimes(place);
+    prepare(place);
   } catch {
     // The answer itself was shown; the history follows with the next one.
   }
 }
-
-function localTimes(place) {
-  for (const time of place.querySelectorAll("time")) {
-    time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, {
-      dateStyle: "medium",
-      timeStyle: "short",
-    });
-  }
-}
-localTimes(document);
 
 // The text box: a counter near its end, Ctrl+Enter, examples.
 const text = document.querySelector("#text");
@@ -70,7 +31,7 @@ const counter = document.querySelector("#counter");
 text.addEventListener("input", () => {
   const most = Number(counter.dataset.most);
   counter.hidden = text.value.length < most * 0.8;
-  counter.textContent = `${text.value.length.toLocaleString()} / ${most.toLocaleString()}`;
+  counter.textContent = `${number(text.value.length)} / ${number(most)}`;
 });
 text.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) text.form.requestSubmit();
