@@ -23,7 +23,7 @@ from sentops_core.store.pool import Connection, Pool, open_pool, transaction
 from sentops_core.store.tokens import ApiTokens, Role
 from sentops_core.store.users import Sessions, Users
 from tests.support.artifacts import build_artifact
-from tests.support.demo_models import Artefact, Models, fill_models
+from tests.support.demo_models import Artefact, fill_models
 from tests.support.demo_texts import HOSTILE_NAME, HOSTILE_TEXTS, a_review
 from tests.support.demo_traffic import fill_traffic
 
@@ -84,6 +84,11 @@ async def fill_demo(
     moment = now or datetime.now(UTC)
     pool = await open_pool(database_url, max_size=2)
     try:
+        async with transaction(pool) as connection:
+            await _fill_people(connection, moment)
+            await _fill_audit(
+                connection, f"sentiment-v{size.versions - 2}", moment, size.audit_lines
+            )
         datasets = await _fill_datasets(pool, store_uri, size)
         async with transaction(pool) as connection:
             models = await fill_models(
@@ -94,8 +99,6 @@ async def fill_demo(
                 now=moment,
                 count=size.versions,
             )
-            await _fill_people(connection, moment)
-            await _fill_audit(connection, models, moment, size.audit_lines)
         async with pool.acquire() as connection:
             votes = await fill_traffic(
                 connection,
@@ -245,18 +248,18 @@ INSERT INTO audit_log (at, actor, action, subject, evidence) VALUES ($1, $2, $3,
 """
 
 
-async def _fill_audit(connection: Connection, models: Models, now: datetime, count: int) -> None:
+async def _fill_audit(connection: Connection, champion: str, now: datetime, count: int) -> None:
     told: list[tuple[str, str, str, dict[str, object]]] = [
         ("anna", "user.created", "bruno", {"role": "annotator"}),
-        ("anna", "user.changed", HOSTILE_NAME, {"change": "disable"}),
+        ("anna", "user.disabled", HOSTILE_NAME, {}),
         ("anna", "api_token.created", "0190a7e2-1c1b-7c3a-9d4e-000000000001", {"name": "ci", "scope": "annotator"}),
         ("bruno", "user.logged_in", "bruno", {}),
         (HOSTILE_NAME, "user.password_changed", HOSTILE_NAME, {}),
         ("anna", "training_job.created", "training-8", {"spec": {"modelName": "sentiment", "trainer": {"method": "FineTune"}}}),
         ("control-plane", "training_job.finished", "training-8", {"phase": "Succeeded", "gateResult": {"verdict": "Pass", "samples": 412}}),
-        ("control-plane", "model_version.registered", models.champion, {"digest": models.digests[models.champion], "desiredState": "Champion"}),
-        ("anna", "model_version.promotion_requested", models.champion, {"reason": "Meglio sui neutri", "force": False}),
-        ("control-plane", "model_version.live", models.champion, {"from": "Canary", "to": "Live", "why": ["Promoted: It serves."]}),
+        ("control-plane", "model_version.registered", champion, {"digest": "sha256:" + "ab" * 32, "desiredState": "Champion"}),
+        ("anna", "model_version.promotion_requested", champion, {"reason": "Meglio sui neutri", "force": False}),
+        ("control-plane", "model_version.live", champion, {"from": "Canary", "to": "Live", "why": ["Promoted: It serves."]}),
         ("control-plane", "model_version.rolled_back", "sentiment-v3", {"to": "sentiment-v2", "why": "CanaryWorse", "reason": "Accuracy 0.61 is under 0.74"}),
         ("bruno", "example.relabelled", "ab" * 32, {"before": "neutral", "after": "negative", "source": "feedback"}),
         ("backup", "backup.created", "sentops-2026-11-20", {"place": "s3://backups"}),

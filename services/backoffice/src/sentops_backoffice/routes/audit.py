@@ -21,7 +21,7 @@ from sentops_core.store.pool import transaction
 router = APIRouter(tags=["pages"], include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["platform"])
 
-_ROWS = 100
+_ROWS = 50
 _BATCH = 500
 _HEAD = ("id", "at", "actor", "action", "subject", "evidence")
 
