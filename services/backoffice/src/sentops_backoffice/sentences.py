@@ -20,9 +20,20 @@ def sentence_of(error: PlatformError, words: Words) -> str:
     """What went wrong in the page's language: errors of the core name the word `problem.<saying>`."""
     told = vars(error)
     if _KEY not in told:
-        return str(error)
+        return _of_the_core(error, words)
     values = {
         name: words(f"role.{value}") if isinstance(value, Role) else value
         for name, value in told[_VALUES].items()
     }
     return words(told[_KEY], **values)
+
+
+def _of_the_core(error: PlatformError, words: Words) -> str:
+    key = f"problem.{error.saying}"
+    if not error.saying or not words.knows(key):
+        return str(error)
+    facts = {
+        name: words.label(str(fact)) if name == "label" else fact
+        for name, fact in error.facts.items()
+    }
+    return words(key, **facts)

@@ -122,7 +122,9 @@ class Received:
 async def received(request: Request, parts: Parts) -> AsyncIterator[Received]:
     """The file of the request's form, which goes when the block ends."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise UnsupportedFormat("Send the file as multipart/form-data, in the field 'file'.")
+        raise UnsupportedFormat(
+            "Send the file as multipart/form-data, in the field 'file'.", saying="upload_no_file"
+        )
     form = await read_form(request)
     try:
         file = form.get("file")
@@ -132,7 +134,11 @@ async def received(request: Request, parts: Parts) -> AsyncIterator[Received]:
             )
         size = file.size or 0
         if size > parts.settings.max_upload_bytes:
-            raise TooLarge(f"The file is larger than {parts.settings.max_upload_bytes:,} bytes.")
+            raise TooLarge(
+                f"The file is larger than {parts.settings.max_upload_bytes:,} bytes: send it in parts.",
+                saying="upload_too_large",
+                facts={"mebibytes": parts.settings.max_upload_bytes >> 20},
+            )
         yield Received(file.file, shown_name(file.filename), size, read_fields(text_fields(form)))
     finally:
         await form.close()

@@ -121,7 +121,9 @@ async def build_from_feedback(
         raise InvalidInput(
             "There is no feedback to learn from yet: correct or confirm some answers, or label texts of the queue."
             if not tied
-            else f"People disagree on each of the {len(tied)} texts they voted on; more votes will decide."
+            else f"People disagree on each of the {len(tied)} texts they voted on; more votes will decide.",
+            saying="votes_tied" if tied else "no_feedback",
+            facts={"texts": len(tied)},
         )
     return await _build(
         pool, ground, candidates, request, detect_language=detect_language, refused=tied
@@ -141,7 +143,9 @@ async def build_from_edits(
         raise InvalidInput(
             f"No label was changed since {ground.parent.name}: there is nothing new to build."
             if ground.parent
-            else "There is no dataset yet: upload one first."
+            else "There is no dataset yet: upload one first.",
+            saying="no_edits" if ground.parent else "no_dataset",
+            facts={"version": ground.parent.name if ground.parent else ""},
         )
     return await _build(pool, ground, [], request, detect_language=detect_language)
 
@@ -166,7 +170,9 @@ async def _ground(connection: Connection, request: BuildRequest) -> _Ground:
     name = request.dataset or (newest.dataset if newest else DEFAULT_DATASET)
     if parent is not None and parent.dataset != name:
         raise InvalidInput(
-            f"{parent.name} is a version of dataset {parent.dataset!r}, not of {name!r}: name one of them only."
+            f"{parent.name} is a version of dataset {parent.dataset!r}, not of {name!r}: name one of them only.",
+            saying="parent_of_another",
+            facts={"parent": parent.name, "dataset": parent.dataset, "name": name},
         )
     if request.parent is None:
         parent = await datasets.latest(name)
@@ -339,9 +345,15 @@ async def _refuse_stale_parent(datasets: Datasets, ground: _Ground, request: Bui
     if request.parent is None:
         newest = await datasets.latest(ground.dataset.name)
         if (newest and newest.name) != (ground.parent and ground.parent.name):
-            raise Conflict("Another version was built at the same time: send it once more.")
+            raise Conflict(
+                "Another version was built at the same time: send it once more.",
+                saying="build_raced",
+            )
     elif ground.new_dataset and await datasets.find(ground.dataset.name):
-        raise Conflict("Another build made this dataset at the same time: send it once more.")
+        raise Conflict(
+            "Another build made this dataset at the same time: send it once more.",
+            saying="build_raced",
+        )
 
 
 async def _keep_examples(connection: Connection, draft: Draft, actor: str, version: str) -> None:

@@ -71,7 +71,9 @@ def named_column(columns: tuple[str, ...], name: str, parameter: str) -> int:
     if folded.count(name.casefold().strip()) == 1:
         return folded.index(name.casefold().strip())
     raise InvalidInput(
-        f"{parameter} names {name!r}, which the file lacks; its columns are {_listed(columns)}."
+        f"{parameter} names {name!r}, which the file lacks; its columns are {_listed(columns)}.",
+        saying="column_missing",
+        facts={"name": name, "columns": _listed(columns)},
     )
 
 
@@ -96,10 +98,14 @@ def _only(columns: tuple[str, ...], found: list[int], what: str, parameter: str)
     if found:
         several = ", ".join(repr(columns[position]) for position in found)
         raise InvalidInput(
-            f"Columns {several} could each be the {what}: choose one with {parameter}."
+            f"Columns {several} could each be the {what}: choose one with {parameter}.",
+            saying=f"{what}_column_unclear",
+            facts={"columns": several},
         )
     raise InvalidInput(
-        f"No column looks like the {what}: name it with {parameter}; there are {_listed(columns)}."
+        f"No column looks like the {what}: name it with {parameter}; there are {_listed(columns)}.",
+        saying=f"{what}_column_unknown",
+        facts={"columns": _listed(columns)},
     )
 
 

@@ -24,7 +24,9 @@ def csv_table(path: Path, limits: Limits) -> Table:
     delimiter, first = _sniff(sample)
     if len(first) > limits.columns:
         raise InvalidInput(
-            f"The first row has {len(first)} columns; at most {limits.columns} are read."
+            f"The first row has {len(first)} columns; at most {limits.columns} are read.",
+            saying="file_many_columns",
+            facts={"most": limits.columns},
         )
     has_header = not _is_data(first)
     columns = tuple(name.strip() for name in first) if has_header else ("column 1", "column 2")
@@ -52,7 +54,8 @@ def _sniff(sample: list[str]) -> tuple[str, list[str]]:
     if best is None:
         raise InvalidInput(
             "The first row has one column only: a text and a label are needed, separated by a comma, "
-            "a semicolon, a tab or a vertical bar."
+            "a semicolon, a tab or a vertical bar.",
+            saying="file_one_column",
         )
     return best[2], best[3]
 
@@ -127,7 +130,9 @@ def _records(
             if reread > _REREAD_RECORDS:
                 raise InvalidInput(
                     f"Quotes are left open in more than {_REREAD_RECORDS} rows, the last in line "
-                    f"{source.taken[0].number}: export the file again with quotes doubled inside fields."
+                    f"{source.taken[0].number}: export the file again with quotes doubled inside fields.",
+                    saying="file_open_quotes",
+                    facts={"line": source.taken[0].number},
                 )
             source.give_back_all_but_the_first()
         yield Record(

@@ -259,19 +259,26 @@ def _require_trainable(draft: Draft) -> None:
     if len(labels_of(draft.members)) < 2:
         only = next(iter(labels_of(draft.members)), "nothing")
         raise InvalidInput(
-            f"All {len(draft.members)} rows are {only}: add texts with another label."
+            f"All {len(draft.members)} rows are {only}: add texts with another label.",
+            saying="dataset_one_label",
+            facts={"rows": len(draft.members), "label": only},
         )
     if train.total() < MIN_TRAIN_ROWS:
         raise InvalidInput(
             f"Only {len(draft.members)} different texts, {train.total()} of them for training: "
-            f"at least {MIN_TRAIN_ROWS} are needed for training, and a few hundred to learn anything."
+            f"at least {MIN_TRAIN_ROWS} are needed for training, and a few hundred to learn anything.",
+            saying="dataset_small",
+            facts={"rows": len(draft.members), "train": train.total(), "least": MIN_TRAIN_ROWS},
         )
     if scarce := [label for label in draft.labels if train[label] < MIN_TRAIN_ROWS_PER_LABEL]:
         found = ", ".join(f"{train[label]} {label}" for label in scarce)
         raise InvalidInput(
-            f"Of the training rows only {found}: each label needs at least {MIN_TRAIN_ROWS_PER_LABEL}."
+            f"Of the training rows only {found}: each label needs at least {MIN_TRAIN_ROWS_PER_LABEL}.",
+            saying="dataset_scarce",
+            facts={"found": found, "least": MIN_TRAIN_ROWS_PER_LABEL},
         )
     if not held_out:
         raise InvalidInput(
-            "No row fell to the held-out side, which judges the model: add more texts."
+            "No row fell to the held-out side, which judges the model: add more texts.",
+            saying="dataset_no_holdout",
         )

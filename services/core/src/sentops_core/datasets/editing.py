@@ -45,22 +45,36 @@ async def edit_label(
     Conflict when somebody changed it meanwhile: their change is not overwritten unseen.
     """
     if label not in labels:
-        raise InvalidInput(f"The label is one of {', '.join(labels)}.")
+        raise InvalidInput(
+            f"The label is one of {', '.join(labels)}.",
+            saying="edit_unknown_label",
+            facts={"labels": ", ".join(labels)},
+        )
     why = normalise(reason)
     if not why or len(why) > LONGEST_REASON:
         raise InvalidInput(
-            f"Say why, in {LONGEST_REASON} characters at most: the history keeps it for those who come after."
+            f"Say why, in {LONGEST_REASON} characters at most: the history keeps it for those who come after.",
+            saying="edit_incomplete",
+            facts={"most": LONGEST_REASON},
         )
     examples = Examples(connection)
     example = await examples.find(content_hash, lock=True)
     if example is None:
-        raise NotFound("This text was erased: there is nothing to label any more.")
+        raise NotFound(
+            "This text was erased: there is nothing to label any more.", saying="edit_erased"
+        )
     if example.label != seen:
         raise Conflict(
-            f"Somebody made it {example.label} meanwhile: look at the history, then decide again."
+            f"Somebody made it {example.label} meanwhile: look at the history, then decide again.",
+            saying="edit_raced",
+            facts={"label": example.label},
         )
     if example.label == label:
-        raise InvalidInput(f"It is {label} already: choose another label.")
+        raise InvalidInput(
+            f"It is {label} already: choose another label.",
+            saying="edit_same",
+            facts={"label": label},
+        )
     await examples.edit(content_hash, label, actor)
     await Audit(connection).record(
         actor,

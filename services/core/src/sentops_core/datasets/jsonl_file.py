@@ -23,10 +23,15 @@ def jsonl_table(path: Path, limits: Limits) -> Table:
             keys |= dict.fromkeys(value)
     if not keys:
         raise InvalidInput(
-            'No line holds a JSON object: send one per line, like {"text": "...", "label": "positive"}.'
+            'No line holds a JSON object: send one per line, like {"text": "...", "label": "positive"}.',
+            saying="file_no_objects",
         )
     if len(keys) > limits.columns:
-        raise InvalidInput(f"The objects have more than {limits.columns} different keys.")
+        raise InvalidInput(
+            f"The objects have more than {limits.columns} different keys.",
+            saying="file_many_columns",
+            facts={"most": limits.columns},
+        )
     columns = tuple(keys)
     return Table(format="jsonl", columns=columns, records=lambda: _records(path, columns, limits))
 

@@ -74,7 +74,9 @@ class LabelReader:
         for raw, label in label_map.items():
             if label is not None and label not in labels:
                 raise InvalidInput(
-                    f"label_map turns {raw!r} into {label!r}; the labels are {', '.join(labels)}."
+                    f"label_map turns {raw!r} into {label!r}; the labels are {', '.join(labels)}.",
+                    saying="label_not_ours",
+                    facts={"raw": raw[:60], "label": label, "labels": ", ".join(labels)},
                 )
         return cls(labels, {_folded(raw): label for raw, label in label_map.items()})
 
@@ -120,5 +122,7 @@ class LabelReader:
             shown = ", ".join(f"{number:g}" for number in sorted(numbers)[:12])
             raise InvalidInput(
                 f"Column {column!r} holds the numbers {shown}, which are not clearly 1 to 5 stars: say what "
-                'each means with label_map, for example {"0": "negative", "1": "positive"}.'
+                'each means with label_map, for example {"0": "negative", "1": "positive"}.',
+                saying="numbers_unclear",
+                facts={"column": column[:60], "numbers": shown},
             )

@@ -11,15 +11,19 @@ from sentops_core.domain.errors import InvalidInput, UnsupportedFormat
 _SAMPLE = 64 << 10
 _BYTE_WISE = "sentops.windows-1252"
 _KNOWN_BINARY = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook; if it is a workbook, name it .xlsx"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as .xlsx or CSV"),
-    (b"PAR1", "a Parquet file; name it .parquet"),
-    (b"%PDF", "a PDF"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"GIF8", "a picture"),
-    (b"\x1f\x8b", "a gzip archive; unpack it first"),
-    (b"\x7fELF", "a program"),
+    (
+        b"PK\x03\x04",
+        "zip",
+        "a ZIP archive or an Excel workbook; if it is a workbook, name it .xlsx",
+    ),
+    (b"\xd0\xcf\x11\xe0", "xls", "an old Excel workbook; save it as .xlsx or CSV"),
+    (b"PAR1", "parquet", "a Parquet file; name it .parquet"),
+    (b"%PDF", "pdf", "a PDF"),
+    (b"\x89PNG", "picture", "a picture"),
+    (b"\xff\xd8\xff", "picture", "a picture"),
+    (b"GIF8", "picture", "a picture"),
+    (b"\x1f\x8b", "gzip", "a gzip archive; unpack it first"),
+    (b"\x7fELF", "program", "a program"),
 )
 
 
@@ -64,15 +68,21 @@ def _sample(path: Path) -> bytes:
     with path.open("rb") as file:
         sample = file.read(_SAMPLE)
     if not sample.strip():
-        raise InvalidInput("The file is empty: send one with a header line and labelled texts.")
-    for signature, what in _KNOWN_BINARY:
+        raise InvalidInput(
+            "The file is empty: send one with a header line and labelled texts.",
+            saying="file_empty",
+        )
+    for signature, kind, what in _KNOWN_BINARY:
         if sample.startswith(signature):
-            raise UnsupportedFormat(f"This is not a text file but {what}.")
+            raise UnsupportedFormat(
+                f"This is not a text file but {what}.", saying=f"file_is_{kind}"
+            )
     if not sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         controls = sum(byte < 0x20 and byte not in b"\t\n\r\f\v" for byte in sample)
         if controls > 8 and controls > len(sample) // 50:
             raise UnsupportedFormat(
-                "This is a binary file: send CSV, TSV, JSONL, Parquet or XLSX under its own name."
+                "This is a binary file: send CSV, TSV, JSONL, Parquet or XLSX under its own name.",
+                saying="file_is_binary",
             )
     return sample
 

@@ -19,13 +19,17 @@ def parquet_table(path: Path, limits: Limits) -> Table:
         with pq.ParquetFile(path) as file:
             metadata, schema = file.metadata, file.schema_arrow
     except (pa.ArrowException, OSError) as error:
-        raise InvalidInput("This is no readable Parquet file: it may be truncated.") from error
+        raise InvalidInput(
+            "This is no readable Parquet file: it may be truncated.", saying="parquet_unreadable"
+        ) from error
     unpacked = sum(
         metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)
     )
     if unpacked > limits.uncompressed_bytes:
         raise TooLarge(
-            f"The file unpacks to more than {limits.uncompressed_bytes >> 20} MiB: send it in parts."
+            f"The file unpacks to more than {limits.uncompressed_bytes >> 20} MiB: send it in parts.",
+            saying="file_unpacks",
+            facts={"mebibytes": limits.uncompressed_bytes >> 20},
         )
     columns = tuple(schema.names)
     return Table(format="parquet", columns=columns, records=lambda: _records(path, len(columns)))
@@ -45,7 +49,8 @@ def _records(path: Path, width: int) -> Iterator[Record]:
                     )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidInput(
-            f"The Parquet file cannot be read past row {row}: it may be damaged."
+            f"The Parquet file cannot be read past row {row}: it may be damaged.",
+            saying="parquet_unreadable",
         ) from error
 
 

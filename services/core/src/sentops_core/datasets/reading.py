@@ -89,7 +89,9 @@ def open_table(path: Path, filename: str, limits: Limits = DEFAULT_LIMITS) -> Ta
     reader = _READERS.get(Path(filename).suffix.lower())
     if reader is None:
         raise UnsupportedFormat(
-            f"{filename[:100]!r} is of no known kind: send .csv, .tsv, .jsonl, .parquet or .xlsx."
+            f"{filename[:100]!r} is of no known kind: send .csv, .tsv, .jsonl, .parquet or .xlsx.",
+            saying="file_unknown_kind",
+            facts={"name": filename[:100]},
         )
     return reader(path, limits)
 
@@ -109,7 +111,11 @@ def find_columns(table: Table, options: ReadOptions) -> Columns:
         else guess.text_column(table.columns)
     )
     if text == label:
-        raise InvalidInput(f"Column {table.columns[text]!r} cannot be both the text and the label.")
+        raise InvalidInput(
+            f"Column {table.columns[text]!r} cannot be both the text and the label.",
+            saying="column_twice",
+            facts={"column": table.columns[text][:60]},
+        )
     group = (
         guess.named_column(table.columns, options.group_column, "group_column")
         if options.group_column
@@ -153,11 +159,13 @@ class _Collector:
         rows = tuple(self.first_seen.values())
         report = self._report(refused)
         if self.seen == 0:
-            raise InvalidInput("The file names its columns but has no rows.")
+            raise InvalidInput("The file names its columns but has no rows.", saying="file_no_rows")
         if not rows:
             raise InvalidInput(
                 f"None of the {self.seen} rows can be used ({refused.in_words()}).",
                 details={"report": _as_json(report)},
+                saying="file_nothing_usable",
+                facts={"rows": self.seen},
             )
         return Reading(rows, report)
 
@@ -165,7 +173,11 @@ class _Collector:
         for record in self.table.records():
             self.seen += 1
             if self.seen > self.limits.rows:
-                raise TooLarge(f"The file has more than {self.limits.rows} rows: send it in parts.")
+                raise TooLarge(
+                    f"The file has more than {self.limits.rows} rows: send it in parts.",
+                    saying="file_many_rows",
+                    facts={"most": self.limits.rows},
+                )
             self.repaired += record.repaired
             problem = record.problem or self._keep(record)
             if problem is not None:

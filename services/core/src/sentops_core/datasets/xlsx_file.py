@@ -38,7 +38,9 @@ def xlsx_table(path: Path, limits: Limits) -> Table:
                 columns = tuple(cell.strip() for cell in _without_empty_end(values))
                 records = partial(_records, path, sheet, row, len(columns), limits)
                 return Table(format="xlsx", columns=columns, records=records)
-    raise InvalidInput("The workbook is empty: its first row should name the columns.")
+    raise InvalidInput(
+        "The workbook is empty: its first row should name the columns.", saying="workbook_empty"
+    )
 
 
 def _refuse_bombs(path: Path, limits: Limits) -> None:
@@ -49,18 +51,22 @@ def _refuse_bombs(path: Path, limits: Limits) -> None:
             unpacked = sum(member.file_size for member in members)
             if len(members) > _MEMBERS or unpacked > limits.uncompressed_bytes:
                 raise TooLarge(
-                    f"The workbook unpacks to more than {limits.uncompressed_bytes >> 20} MiB."
+                    f"The workbook unpacks to more than {limits.uncompressed_bytes >> 20} MiB.",
+                    saying="file_unpacks",
+                    facts={"mebibytes": limits.uncompressed_bytes >> 20},
                 )
             for member in members:
                 if member.filename.endswith((".xml", ".rels")):
                     with archive.open(member) as file:
                         if b"<!DOCTYPE" in file.read(4096):
                             raise InvalidInput(
-                                "The workbook declares XML entities, which no real workbook does."
+                                "The workbook declares XML entities, which no real workbook does.",
+                                saying="workbook_unreadable",
                             )
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise InvalidInput(
-            "This is no readable workbook: it may be damaged, encrypted or an old .xls."
+            "This is no readable workbook: it may be damaged, encrypted or an old .xls.",
+            saying="workbook_unreadable",
         ) from error
 
 
@@ -79,7 +85,9 @@ def _sheets(path: Path) -> int:
         with _workbook(path) as book:
             return len(book.worksheets)
     except _BROKEN as error:
-        raise InvalidInput("This is no readable workbook: save it again as .xlsx.") from error
+        raise InvalidInput(
+            "This is no readable workbook: save it again as .xlsx.", saying="workbook_unreadable"
+        ) from error
 
 
 def _rows(path: Path, sheet: int, columns: int) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -91,7 +99,8 @@ def _rows(path: Path, sheet: int, columns: int) -> Iterator[tuple[int, tuple[str
                 yield row, tuple(_cell(value) for value in values)
     except _BROKEN as error:
         raise InvalidInput(
-            f"The workbook cannot be read past row {row}: save it again as .xlsx."
+            f"The workbook cannot be read past row {row}: save it again as .xlsx.",
+            saying="workbook_unreadable",
         ) from error
 
 

@@ -213,7 +213,11 @@ class DatasetRows:
     async def row(self, version: str, content_hash: bytes) -> BrowsedRow:
         found = await self.some(version, [content_hash])
         if content_hash not in found:
-            raise NotFound(f"{version[:100]} has no such row.")
+            raise NotFound(
+                f"{version[:100]} has no such row.",
+                saying="no_dataset_row",
+                facts={"version": version[:100]},
+            )
         return found[content_hash]
 
     async def in_versions(self, content_hash: bytes) -> list[InVersion]:

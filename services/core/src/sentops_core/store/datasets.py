@@ -200,7 +200,11 @@ class Datasets:
     async def version(self, name: str) -> VersionRow:
         found = await self._versions(name=name, limit=1)
         if not found:
-            raise NotFound(f"There is no dataset version {name[:100]!r}.")
+            raise NotFound(
+                f"There is no dataset version {name[:100]!r}.",
+                saying="no_dataset_version",
+                facts={"name": name[:100]},
+            )
         return found[0]
 
     async def latest(self, dataset: str | None = None) -> VersionRow | None:

@@ -147,5 +147,6 @@ class StagedUploads:
 
 def _gone() -> NotFound:
     return NotFound(
-        "This upload is not here any more: it was confirmed, discarded, or waited too long. Send the file again."
+        "This upload is not here any more: it was confirmed, discarded, or waited too long. Send the file again.",
+        saying="upload_gone",
     )
