@@ -109,7 +109,7 @@ async def test_a_version_shows_its_evidence(
     found = (await api.get("/backoffice/api/versions/sentiment-v2")).json()
     assert (found["champion"], found["traffic_percent"]) == (True, 100)
     assert found["actions"] == ["rollback"]
-    assert found["evaluation"]["rows"] == 3  # of the artefact itself
+    assert found["evaluation"]["rows"] == 30
     card = await api.get("/backoffice/api/versions/sentiment-v2/card")
     assert card.text.startswith("# C")
     lineage = (await api.get("/backoffice/api/versions/sentiment-v2/lineage")).json()

@@ -1,5 +1,6 @@
 """Measured values with how sure they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sentops_core.domain.evaluation import ClassScores, Evaluation
@@ -33,19 +34,21 @@ class Measures:
         return tuple(self.per_class)
 
 
-def measures(evaluation: Evaluation) -> Measures:
+def measures(evaluation: Evaluation, labels: Sequence[str]) -> Measures:
+    """`labels` in the order of the confusion matrix: the database keeps no order of `per_class`."""
     rows = evaluation.rows
+    per_class = {
+        label: evaluation.per_class[label] for label in labels if label in evaluation.per_class
+    }
     ends = macro_f1_interval(evaluation.macro_f1, evaluation.confusion)
-    square = len(evaluation.confusion) == len(evaluation.per_class)
+    square = len(evaluation.confusion) == len(per_class)
     return Measures(
         rows=rows,
         accuracy=_share(evaluation.accuracy, rows),
         macro_f1=Value(evaluation.macro_f1, *(ends or (None, None))),
         calibration_error=evaluation.calibration_error,
-        per_class=dict(evaluation.per_class),
-        recall={
-            label: _share(one.recall, one.support) for label, one in evaluation.per_class.items()
-        },
+        per_class=per_class,
+        recall={label: _share(one.recall, one.support) for label, one in per_class.items()},
         confusion=evaluation.confusion if square else (),
     )
 

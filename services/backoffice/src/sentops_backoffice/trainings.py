@@ -188,7 +188,7 @@ async def job_measures(
             pass
         else:
             evaluation = manifest.evaluation
-    return measures(evaluation) if evaluation else None
+    return measures(evaluation, row.job.spec.dataset.labels) if evaluation else None
 
 
 def may(row: TrainingJobRow) -> list[str]:
