@@ -16,12 +16,14 @@ from sentops_core.domain.labelling import (
     contest,
     fallbacks,
     in_order,
+    in_random_share,
     lane_of,
     outcome,
     reason_of,
     uncertainty,
     worth,
 )
+from sentops_core.domain.text import content_hash
 
 SURE = {"positive": 0.98, "neutral": 0.01, "negative": 0.01}
 TORN = {"positive": 0.49, "negative": 0.48, "neutral": 0.03}
@@ -102,6 +104,13 @@ def test_a_turn_asked_for_again_is_the_same_and_differs_between_people() -> None
 def test_a_share_of_nothing_or_everything_is_just_that(drawn: float) -> None:
     lanes = {lane_of("ada", turn, drawn_share=drawn, gold_share=0) for turn in range(200)}
     assert lanes == {Lane.DRAWN if drawn else Lane.VALUE}
+
+
+def test_a_sixteenth_of_all_texts_is_the_random_share() -> None:
+    texts = [content_hash(f"text {n}") for n in range(8000)]
+    assert sum(map(in_random_share, texts)) / 8000 == pytest.approx(1 / 16, abs=0.01)
+    assert in_random_share(b"\x0f\xff")
+    assert not in_random_share(b"\x10")
 
 
 def test_an_empty_lane_is_replaced_but_never_by_gold() -> None:

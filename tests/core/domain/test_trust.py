@@ -67,6 +67,7 @@ def test_a_source_that_contradicts_all_others_is_suspect() -> None:
 
 def test_a_source_with_a_quarter_of_all_votes_is_too_loud() -> None:
     assert suspicions(SourceFigures(votes=60, all_votes=200)) == (Suspicion.TOO_MANY,)
+    assert suspicions(SourceFigures(votes=60, all_votes=200), one_client=False) == ()
     assert suspicions(SourceFigures(votes=50, all_votes=200)) == ()
     assert suspicions(SourceFigures(votes=10, all_votes=10)) == ()
 

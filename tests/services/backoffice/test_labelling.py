@@ -30,7 +30,7 @@ from sentops_backoffice.labelling import (
 from sentops_core.datasets.building import BuildRequest, build_from_feedback, build_from_file
 from sentops_core.datasets.reading import read_file
 from sentops_core.domain.errors import InvalidInput
-from sentops_core.domain.labelling import Reason, State
+from sentops_core.domain.labelling import Reason, State, in_random_share
 from sentops_core.domain.text import content_hash
 from sentops_core.store.audit import Audit
 from sentops_core.store.datasets import Datasets
@@ -68,6 +68,10 @@ def an_answer(
     return a_prediction(NOW - timedelta(hours=1), text, **fields)
 
 
+# By its hash a text of the random share; the other texts of these tests are none.
+BY_CHANCE = next(text for n in range(1000) if in_random_share(content_hash(text := f"buono {n}")))
+
+
 async def answered(connection: Connection, rows: Sequence[PredictionRow]) -> None:
     await Predictions(connection).copy_in(rows)
 
@@ -86,13 +90,13 @@ async def test_unsure_contested_and_disputed_answers_come_in_by_value(
     connection: Connection,
 ) -> None:
     await with_settings(connection)
-    unsure, calm = an_answer("boh", 0.4), an_answer("ottimo")
+    unsure, calm, other = an_answer("boh", 0.4), an_answer(BY_CHANCE), an_answer("ottimo")
     contested, disputed = an_answer("però"), an_answer("mah")
     shadow = replace(
         an_answer("mah", label="negative", shadow=True, model_version="sentiment-v2"),
         created_at=disputed.created_at + timedelta(milliseconds=5),
     )
-    await answered(connection, [unsure, calm, contested, disputed, shadow])
+    await answered(connection, [unsure, calm, other, contested, disputed, shadow])
     await Feedback(connection).upsert_many([a_vote(contested, "negative")])
     await fill(connection, now=NOW, every=timedelta())
     found = []
@@ -104,7 +108,7 @@ async def test_unsure_contested_and_disputed_answers_come_in_by_value(
         ("mah", Reason.DISAGREEMENT),
         ("però", Reason.CONTESTED),
         ("boh", Reason.UNCERTAIN),
-        ("ottimo", Reason.RANDOM),  # the calm one is there for the random share alone
+        (BY_CHANCE, Reason.RANDOM),  # sure and uncontested, like the one that is not asked about
     ]
     disagreement = await Labelling(connection).item(
         next(
@@ -129,17 +133,31 @@ async def test_votes_of_quarantined_sources_contest_nothing(connection: Connecti
     await answered(connection, [answer])
     await Feedback(connection).upsert_many([a_vote(answer, "negative", client="troll")])
     await Quarantine(connection).add("client", "troll", note="", evidence="", actor="ada")
-    (item,) = await queue(connection)
-    assert item.reason is Reason.RANDOM
+    assert await queue(connection) == []
+
+
+async def test_the_random_share_comes_by_chance_alone_however_hard_a_text_is(
+    connection: Connection,
+) -> None:
+    await with_settings(connection, random_share=0)
+    hard = an_answer(BY_CHANCE, 0.34)
+    await answered(connection, [hard, an_answer("boh", 0.6)])
+    await Feedback(connection).upsert_many([a_vote(hard, "negative")])
+    items = {item.text: item for item in await queue(connection)}
+    assert (items[BY_CHANCE].reason, items[BY_CHANCE].drawn) == (Reason.RANDOM, True)
+    assert (items["boh"].reason, items["boh"].drawn) == (Reason.UNCERTAIN, False)
+    first = await next_item(connection, "ada", now=NOW)
+    assert first
+    assert first.text == "boh"
 
 
 async def test_labelled_texts_are_not_asked_for_again(connection: Connection) -> None:
-    await answered(connection, [an_answer("boh", 0.4), an_answer("ottimo")])
+    await answered(connection, [an_answer("boh", 0.4), an_answer(BY_CHANCE)])
     await connection.execute(
         "INSERT INTO examples (content_hash, text, label, source) VALUES ($1, 'boh', 'neutral', 'upload:x')",
         content_hash("boh"),
     )
-    assert [item.text for item in await queue(connection)] == ["ottimo"]
+    assert [item.text for item in await queue(connection)] == [BY_CHANCE]
 
 
 async def test_the_queue_looks_for_texts_only_now_and_then(connection: Connection) -> None:
@@ -427,13 +445,11 @@ async def test_asking_for_fewer_opinions_finishes_what_has_them(connection: Conn
 
 async def test_figures_say_how_far_it_is_and_how_people_agree(connection: Connection) -> None:
     await with_settings(connection, opinions=2)
-    await answered(
-        connection, [an_answer("uno", 0.4), an_answer("due", 0.4), an_answer("tre", 0.4)]
-    )
+    await answered(connection, [an_answer(BY_CHANCE), an_answer("due", 0.4), an_answer("tre", 0.4)])
     items = {item.text: item.id for item in await queue(connection)}
     for text, name, label in (
-        ("uno", "ada", "positive"),
-        ("uno", "bruno", "positive"),
+        (BY_CHANCE, "ada", "positive"),
+        (BY_CHANCE, "bruno", "positive"),
         ("due", "ada", "positive"),
         ("due", "bruno", "negative"),
         ("tre", "ada", "neutral"),

@@ -30,7 +30,7 @@ async def setting(pool: Pool, *, opinions: int = 1, gold_share: float = 0.0) -> 
 async def ask_about(pool: Pool, *texts: str) -> None:
     """Each is surer than the one before, so they come in this order."""
     async with transaction(pool) as connection:
-        await answered(connection, [an_answer(text, 0.4 + n / 50) for n, text in enumerate(texts)])
+        await answered(connection, [an_answer(text, 0.4 + n / 200) for n, text in enumerate(texts)])
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from sentops_core.domain.labelling import (
     State,
     fallbacks,
     in_order,
+    in_random_share,
     lane_of,
     outcome,
     reason_of,
@@ -121,10 +122,11 @@ async def fill(connection: Connection, *, now: datetime, every: timedelta = FILL
 
 
 def _valued(found: Sequence[FoundText]) -> list[NewItem]:
-    """One item per text, with every reason that was found for it."""
+    """One item per text, with every reason that was found for it; the random share is none of it."""
     grouped: dict[bytes, list[FoundText]] = {}
     for one in found:
-        grouped.setdefault(one.text_hash, []).append(one)
+        if not in_random_share(one.text_hash):
+            grouped.setdefault(one.text_hash, []).append(one)
     items = []
     for same in grouped.values():
         shown = next((one for one in same if one.candidate_label), same[0])
@@ -163,8 +165,8 @@ async def next_item(connection: Connection, annotator: str, *, now: datetime) ->
             waiting = await store.waiting(
                 lane, annotator, wanted=settings.opinions, now=now, limit=10
             )
-            # Gold in its own order: its values and opinions say nothing.
-            for candidate in waiting if lane is Lane.GOLD else in_order(waiting):
+            # By value in one lane alone: elsewhere it would make the choice unfair.
+            for candidate in in_order(waiting) if lane is Lane.VALUE else waiting:
                 seen = True
                 await store.locked(candidate.id)
                 if await store.claim(

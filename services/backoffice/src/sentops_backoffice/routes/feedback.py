@@ -110,7 +110,7 @@ async def get_quarantine(
         name=name,
         votes=await Quarantine(connection).votes(kind, name),
         figures=figures,
-        suspicions=suspicions(figures) if figures else (),
+        suspicions=suspicions(figures, one_client=kind == "client") if figures else (),
         quarantined=quarantined[0] if quarantined else None,
     )
 

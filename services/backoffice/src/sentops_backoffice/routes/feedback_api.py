@@ -191,7 +191,7 @@ async def get_sources(connection: Connection) -> SourcesBody:
     found = await reviewing.sources(connection, now=datetime.now(UTC))
     return SourcesBody(
         votes=found.votes,
-        sources=[_source(name, figures) for name, figures in found.by_source],
+        sources=[_source(name, figures, one_client=False) for name, figures in found.by_source],
         clients=[_source(name, figures) for name, figures in found.by_client],
         quarantined=[QuarantinedLine.model_validate(vars(one)) for one in found.quarantined],
     )
@@ -223,7 +223,7 @@ def _vote(row: InboxRow) -> Vote:
     return Vote(**{name: getattr(row, name) for name in Vote.model_fields})
 
 
-def _source(name: str, figures: SourceFigures) -> SourceLine:
+def _source(name: str, figures: SourceFigures, *, one_client: bool = True) -> SourceLine:
     return SourceLine(
         name=name,
         votes=figures.votes,
@@ -233,7 +233,7 @@ def _source(name: str, figures: SourceFigures) -> SourceLine:
         with_model=figures.with_model,
         refused=figures.refused,
         last_at=figures.last_at,
-        suspicions=list(suspicions(figures)),
+        suspicions=list(suspicions(figures, one_client=one_client)),
     )
 
 

@@ -4,6 +4,8 @@ const REMEMBERED = "sentops.queue.keys";
 const switcher = document.querySelector("[data-keys-switch]");
 const help = document.querySelector("[data-help]");
 let on = localStorage.getItem(REMEMBERED) !== "off";
+// The keys stand on the buttons only while they work.
+const showKeys = () => (document.documentElement.dataset.keys = on ? "on" : "off");
 let sent = false; // a second key must not answer for a text that nobody has seen yet
 
 if (switcher) {
@@ -13,10 +15,9 @@ if (switcher) {
   box.addEventListener("change", () => {
     on = box.checked;
     localStorage.setItem(REMEMBERED, on ? "on" : "off");
-    document.documentElement.toggleAttribute("data-keys-off", !on);
+    showKeys();
   });
 }
-document.documentElement.toggleAttribute("data-keys-off", !on);
 
 addEventListener("submit", () => (sent = true));
 addEventListener("pageshow", () => (sent = false));
@@ -35,3 +36,4 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   button.click();
 });
+showKeys();

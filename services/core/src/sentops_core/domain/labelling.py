@@ -75,6 +75,18 @@ def reason_of(signals: Signals) -> Reason:
     return Reason.UNCERTAIN
 
 
+_RANDOM_SHARE_BELOW = 16  # of 256
+
+
+def in_random_share(content_hash: bytes) -> bool:
+    """Whether a text is one of the sixteenth that shows what all texts are like.
+
+    The text's own hash decides, so neither its difficulty nor votes nor time do. Such texts come into the queue by
+    chance alone and are labelled in the order of their hashes: then those labelled so far are a fair sample.
+    """
+    return content_hash[:1] < bytes([_RANDOM_SHARE_BELOW])
+
+
 class Waiting(Protocol):
     """A text in the queue, as its order needs it."""
 

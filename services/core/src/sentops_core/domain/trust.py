@@ -111,14 +111,17 @@ _MOST_SHARE = 0.25
 _LEAST_MANY = 50
 
 
-def suspicions(figures: SourceFigures) -> tuple[Suspicion, ...]:
-    """Why a person should look at this source; each stands on enough votes not to be bad luck."""
+def suspicions(figures: SourceFigures, *, one_client: bool = True) -> tuple[Suspicion, ...]:
+    """Why a person should look at this source; each stands on enough votes not to be bad luck.
+
+    `one_client` is false for a way in, by which many come: it may have any share of the votes.
+    """
     found: list[Suspicion] = []
     if figures.known >= _LEAST_KNOWN and figures.right and figures.right.high < _HALF:
         found.append(Suspicion.DISAGREES_WITH_KNOWN)
     if figures.shared >= _LEAST_SHARED and figures.with_others and figures.with_others.high < _HALF:
         found.append(Suspicion.DISAGREES_WITH_OTHERS)
-    if figures.votes >= _LEAST_MANY and figures.share > _MOST_SHARE:
+    if one_client and figures.votes >= _LEAST_MANY and figures.share > _MOST_SHARE:
         found.append(Suspicion.TOO_MANY)
     return tuple(found)
 

@@ -87,7 +87,7 @@ SELECT i.id, i.text, i.language, i.prediction_id, i.predicted_label, i.predicted
        i.candidate_label, i.candidate_version, i.reason, i.drawn, i.value, i.state, i.opinions, i.label,
        i.decided_by, i.decided_at, i.gold_label, i.gold_at, i.created_at
   FROM labelling_items i
- WHERE i.state = 'open'
+ WHERE i.state = 'open' AND NOT i.drawn
    AND NOT EXISTS (SELECT FROM labelling_votes v WHERE v.item = i.id AND v.annotator = $1)
    AND i.opinions + (SELECT count(*) FROM labelling_claims c
                       WHERE c.item = i.id AND c.annotator <> $1 AND c.expires_at > $2) < $3
@@ -103,7 +103,7 @@ SELECT i.id, i.text, i.language, i.prediction_id, i.predicted_label, i.predicted
    AND NOT EXISTS (SELECT FROM labelling_votes v WHERE v.item = i.id AND v.annotator = $1)
    AND i.opinions + (SELECT count(*) FROM labelling_claims c
                       WHERE c.item = i.id AND c.annotator <> $1 AND c.expires_at > $2) < $3
- ORDER BY (i.opinions > 0) DESC, i.id
+ ORDER BY (i.opinions > 0) DESC, i.content_hash
  LIMIT $4
 """
 _NEXT_GOLD = """
@@ -233,7 +233,11 @@ class Labelling:
     async def _one(self, statement: str, item_id: int) -> ItemRow:
         row = await self._connection.fetchrow(statement, min(item_id, _LAST_ID))
         if row is None:
-            raise NotFound(f"There is no text {item_id} in the queue.")
+            raise NotFound(
+                f"There is no text {item_id} in the queue.",
+                saying="no_queued_text",
+                facts={"id": item_id},
+            )
         return _item(row)
 
     async def with_text(self, content_hash: bytes) -> int | None:

@@ -86,18 +86,20 @@ SELECT p.id AS prediction_id, p.created_at AS predicted_at, p.text, p.text_hash,
  GROUP BY p.created_at, p.id
 HAVING bool_or(n.label <> p.label)
 """
-# About 300 blocks, some thousands of rows, however large the table is: each row is as likely as any other.
+# About 300 blocks, some thousands of rows, however large the table is: each row is as likely as any other. Of these
+# the texts of the random share: the bound is that of sentops_core.domain.labelling.in_random_share.
 _SAMPLED_PERCENT = """
 SELECT least(100, 100.0 * 300 / greatest(sum(pg_relation_size(inhrelid)) / current_setting('block_size')::integer, 1))::real
   FROM pg_inherits
  WHERE inhparent = 'predictions'::regclass
 """
-_DRAWN = """
+_DRAWN = r"""
 SELECT p.id AS prediction_id, p.created_at AS predicted_at, p.text, p.text_hash, p.language, p.label, p.score,
        p.scores, p.model_version
   FROM predictions p TABLESAMPLE SYSTEM ($1)
  WHERE p.created_at >= $2 AND NOT p.shadow AND p.text IS NOT NULL
-   AND NOT EXISTS (SELECT FROM labelling_items i WHERE i.content_hash = p.text_hash AND i.drawn)
+   AND substring(p.text_hash FROM 1 FOR 1) < '\x10'
+   AND NOT EXISTS (SELECT FROM labelling_items i WHERE i.content_hash = p.text_hash)
    AND NOT EXISTS (SELECT FROM examples e WHERE e.content_hash = p.text_hash)
  ORDER BY random()
  LIMIT $3
@@ -117,10 +119,9 @@ WITH added AS (
         ON CONFLICT (content_hash) DO UPDATE
            SET reason = CASE WHEN EXCLUDED.value > known.value THEN EXCLUDED.reason ELSE known.reason END,
                value = greatest(known.value, EXCLUDED.value),
-               drawn = known.drawn OR EXCLUDED.drawn,
                candidate_label = coalesce(EXCLUDED.candidate_label, known.candidate_label),
                candidate_version = coalesce(EXCLUDED.candidate_version, known.candidate_version)
-         WHERE (known.state = 'open' AND EXCLUDED.value > known.value) OR (EXCLUDED.drawn AND NOT known.drawn)
+         WHERE known.state = 'open' AND NOT known.drawn AND EXCLUDED.value > known.value
     RETURNING 1
 )
 SELECT count(*) FROM added
@@ -175,7 +176,7 @@ class LabellingFeed:
         return _found(await self._connection.fetch(_CONTESTED, since, newest))
 
     async def drawn(self, since: datetime, limit: int) -> list[FoundText]:
-        """A random choice of unlabelled texts."""
+        """A random choice of unlabelled texts of the random share."""
         percent = await self._connection.fetchval(_SAMPLED_PERCENT)
         return _found(await self._connection.fetch(_DRAWN, percent or 100.0, since, limit))
 
