@@ -201,7 +201,8 @@ def training_view(status: Status, words: Words) -> TrainingView:
     if status.ready and training is None:
         return TrainingView("", "", "", None, "", ready=True)
     if not status.ready:
-        running = training is not None and training.phase is not TrainingJobPhase.PENDING
+        begun = {TrainingJobPhase.RUNNING, TrainingJobPhase.EVALUATING}
+        running = training is not None and training.phase in begun
         title, kind = _first_title(status, running=running), "first"
         lead = words(f"training.{title}_lead")
     else:

@@ -139,6 +139,7 @@ function progressView() {
 }
 
 function finish(pieces, rows, at, sentence) {
+  result.dispatchEvent(new Event("answered", { bubbles: true }));
   if (rows.length < 2) {
     result.replaceChildren(make("p", { textContent: sentence }));
     return;

@@ -6,7 +6,7 @@ import "./many.js";
 
 // Not waited for: the next question may be asked as soon as the answer is there.
 document.addEventListener("answered", (event) => {
-  if (event.target.id === "answer") refreshHistory();
+  if (event.target.id !== "why") refreshHistory();
 });
 
 let refreshes = 0;
