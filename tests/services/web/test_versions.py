@@ -24,7 +24,7 @@ async def test_the_card_says_what_it_is_made_of_and_how_good_it_is(
     for said in (
         "The model reviews-1", "It answers now", "multilingual-small", "2,183 labelled texts",
         "negative 39%, positive 61%", "English, Italian", "Of 412 texts", "321 right (78%)",
-        "4.1 percentage points", "+1.3 points of macro-F1 (between -1.2 and +3.8)",
+        "4.1 percentage points", "+1.3 points (between -1.2 and +3.8)",
     ):  # fmt: skip
         assert said in page, said
     for said in ("Risponde adesso", "2.183 testi etichettati", "4,1 punti", "+1,3 punti"):

@@ -46,5 +46,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// As people of the page's language write it, whatever the browser's is.
-export const number = (value) => value.toLocaleString(document.documentElement.lang);
+// Numbers and dates as people of the page's language write them, in the manner of their own country if it speaks it.
+const language = document.documentElement.lang;
+export const locale = navigator.languages.find((one) => one.split("-")[0] === language) ?? language;
+export const number = (value) => value.toLocaleString(locale);

@@ -1,6 +1,6 @@
 // Forms and parts of any page: answers without a reload, what is loaded later, dates in local time, links to copy.
 
-import { announce, problemSentence, say, showProblem, words } from "./common.js";
+import { announce, locale, problemSentence, say, showProblem, words } from "./common.js";
 
 for (const element of document.querySelectorAll("[data-script]")) element.hidden = false;
 
@@ -69,7 +69,7 @@ async function load(part) {
 function localTimes(place) {
   for (const time of place.querySelectorAll("time")) {
     const style = "day" in time.dataset ? { dateStyle: "long" } : { dateStyle: "medium", timeStyle: "short" };
-    time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, style);
+    time.textContent = new Date(time.dateTime).toLocaleString(locale, style);
   }
 }
 
