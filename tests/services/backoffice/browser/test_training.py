@@ -240,10 +240,38 @@ async def test_two_trainings_are_compared_down_to_single_texts(
         await page.get_by_label("Compare training-101", exact=True).check()
         await page.get_by_label("Compare training-102", exact=True).check()
         await page.get_by_role("button", name="Compare trainings").click()
-        await expect(page.get_by_role("row", name="Epochs 9 4 differs")).to_be_visible()
+        await expect(
+            page.get_by_role("row", name=re.compile("Epochs 9 4 .*differs"))
+        ).to_be_visible()
         section = page.locator("section", has=page.locator("#differ"))
         await expect(section.get_by_role("row")).to_have_count(4)
         await section.get_by_label("Who is right").select_option(label="B is right")
         await section.get_by_role("button", name="Show").click()
         await expect(section.get_by_role("row")).to_have_count(2)
         await expect(section).to_contain_text("Review number 5")
+
+
+async def test_the_list_follows_its_jobs_and_keeps_what_was_ticked(
+    site: Site, staff: OpenStaff, tmp_path: Path
+) -> None:
+    await fill(site, tmp_path)
+    async with staff("viewer", at="/backoffice/training") as visit:
+        page = visit.page
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name="half-done"))
+        await expect(row).to_contain_text("50.0 %")
+        box = page.get_by_label("Compare training-101", exact=True)
+        await box.check()
+        await box.blur()
+        await advance(site, "half-done", 60)
+        await expect(row).to_contain_text("60.0 %")
+        await expect(box).to_be_checked()
+
+
+async def test_when_the_session_ends_the_page_asks_to_log_in_and_leads_back(
+    site: Site, staff: OpenStaff, tmp_path: Path
+) -> None:
+    await fill(site, tmp_path)
+    async with staff("viewer", at="/backoffice/training/half-done") as visit:
+        async with database(site) as connection:
+            await connection.execute("DELETE FROM sessions")
+        await expect(visit.page).to_have_url(re.compile("login.*next=/backoffice/training/half-"))

@@ -17,6 +17,8 @@ const keepAsItWas = (part, fresh) => {
   const focused = [...part.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
   const opened = [...part.querySelectorAll("details")].map((one) => one.open);
   fresh.querySelectorAll("details").forEach((one, at) => opened[at] && (one.open = true));
+  const ticked = new Set([...part.querySelectorAll("[type=checkbox]:checked")].map((one) => `${one.name}=${one.value}`));
+  fresh.querySelectorAll("[type=checkbox]").forEach((one) => (one.checked ||= ticked.has(`${one.name}=${one.value}`)));
   const ends = [...part.querySelectorAll("[data-tail]")].map((one) => [one.scrollTop, one.scrollHeight - one.scrollTop - one.clientHeight < 24]);
   part.replaceChildren(...fresh.childNodes);
   if (focused >= 0) part.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
@@ -38,7 +40,8 @@ for (const part of document.querySelectorAll("[data-live]")) {
   sayNews(part);
   const refresh = async () => {
     if (document.hidden || (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea"))) return;
-    const answer = await fetch(location.href, { redirect: "error", signal: AbortSignal.timeout(20000) });
+    const answer = await fetch(location.href, { redirect: "manual", signal: AbortSignal.timeout(20000) });
+    if (answer.type === "opaqueredirect") return location.reload(); // the session has ended: to the login page, and back here
     if (!answer.ok) throw new Error(`answered ${answer.status}`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
     shown("[data-live-lost]", false);

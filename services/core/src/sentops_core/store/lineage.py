@@ -53,12 +53,14 @@ SELECT source, split, label, count(*) AS rows, count(DISTINCT annotator) AS anno
 
 # Whole versions have tens of thousands of rows: the source is what tells most of them.
 _BY_SOURCE = """
-SELECT source, count(*) FILTER (WHERE split = 'train') AS train, count(*) FILTER (WHERE split <> 'train') AS holdout,
-       count(DISTINCT annotator) AS annotators
-  FROM dataset_members
- WHERE dataset_version = $1
+SELECT source, sum(train)::bigint AS train, sum(holdout)::bigint AS holdout, count(annotator) AS annotators
+  FROM (SELECT source, annotator, count(*) FILTER (WHERE split = 'train') AS train,
+               count(*) FILTER (WHERE split <> 'train') AS holdout
+          FROM dataset_members
+         WHERE dataset_version = $1
+         GROUP BY source, annotator) AS of_each_annotator
  GROUP BY source
- ORDER BY count(*) DESC, source
+ ORDER BY sum(train) + sum(holdout) DESC, source
  LIMIT 100
 """
 

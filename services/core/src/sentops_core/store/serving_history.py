@@ -8,7 +8,7 @@ from sentops_core.store.pool import Connection
 
 # By subject, which the audit log is indexed by; its other lines are far more than these.
 _MOVES = """
-SELECT a.at, a.subject, a.action, a.evidence
+SELECT a.at, a.subject, a.action, CASE WHEN a.action <> 'model_version.live' THEN a.evidence -> 'why' END AS why
   FROM model_versions v
   JOIN audit_log a ON a.subject = v.name
  WHERE v.model_name = $1
@@ -36,7 +36,7 @@ class ServingHistory:
             if row["action"] == "model_version.live":
                 arrivals.append(Arrival(row["subject"], row["at"]))
             else:
-                why = row["evidence"].get("why", "")
+                why = row["why"] or ""
                 sentence = " ".join(why) if isinstance(why, list) else str(why)
                 returns.append(Return(row["subject"], row["at"], sentence))
         return spells(arrivals, returns)
