@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from sentops_core.store import feedback, predictions, training_jobs
+from sentops_core.store import (
+    feedback,
+    feedback_inbox,
+    labelling_feed,
+    predictions,
+    training_jobs,
+)
 from sentops_core.store.feedback import Feedback
 from sentops_core.store.pool import Connection, open_connection
 from sentops_core.store.predictions import PredictionRow, Predictions
@@ -174,3 +180,31 @@ async def test_forgetting_a_client_finds_its_rows_by_index(filled: Connection) -
     await transaction.rollback()
     assert indexes(plan) == {"predictions_client_created_at_idx"}
     assert not read_fully(plan)
+
+
+async def test_a_page_of_the_inbox_looks_up_one_answer_per_vote(filled: Connection) -> None:
+    anything = [None] * 7
+    plan = await explain(filled, feedback_inbox._PAGE, *feedback_inbox._NEWEST, *anything, 50)
+    assert not {name for name in read_fully(plan) if name.startswith("predictions")}
+
+
+async def test_figures_of_sources_look_up_one_answer_per_vote(filled: Connection) -> None:
+    plan = await explain(filled, feedback_inbox._JUDGED, MONTHS[0], 500)
+    assert not {name for name in read_fully(plan) if name.startswith("predictions")}
+
+
+async def test_answers_of_shadows_are_found_without_reading_the_others(filled: Connection) -> None:
+    plan = await explain(filled, labelling_feed._DISAGREEMENTS, MONTHS[0], 500)
+    assert "predictions_created_at_idx" in indexes(plan)
+    assert not {name for name in read_fully(plan) if name.startswith("predictions")}
+
+
+async def test_unsure_answers_come_in_the_order_of_their_index(filled: Connection) -> None:
+    transaction = filled.transaction()
+    await transaction.start()
+    await filled.execute("UPDATE predictions SET score = 0.95 WHERE client <> 'client-7'")
+    await filled.execute("ANALYZE predictions")
+    plan = await explain(filled, labelling_feed._UNCERTAIN, MONTHS[0], 20)
+    await transaction.rollback()
+    assert "predictions_score_idx" in indexes(plan)
+    assert not {name for name in read_fully(plan) if name.startswith("predictions")}

@@ -9,6 +9,7 @@ from sentops_core.store.pool import Connection
 
 # Krippendorff, "Content Analysis": rely on 0.8, draw tentative conclusions from 0.667.
 GOOD, TENTATIVE = 0.8, 0.667
+NEWEST_TEXTS = 5000
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ class Agreement:
 
 
 async def agreement(connection: Connection) -> Agreement:
+    """Over the newest texts of the queue."""
     figures = LabellingFigures(connection)
-    units = await figures.units()
+    since = await figures.since(NEWEST_TEXTS)
+    units = await figures.units(since)
     drawn = [
         VersionOnDrawn(row.model_version, accuracy)
-        for row in await figures.drawn()
+        for row in await figures.drawn(since)
         if (accuracy := accuracy_of(row.right, row.texts)) is not None
     ]
     return Agreement(
@@ -57,8 +60,8 @@ async def agreement(connection: Connection) -> Agreement:
         texts=sum(texts for _, texts in units),
         annotators=tuple(
             Measured(row, accuracy_of(row.gold_right, row.gold))
-            for row in await figures.annotators()
+            for row in await figures.annotators(since)
         ),
-        pairs=tuple(await figures.pairs()),
+        pairs=tuple(await figures.pairs(since)),
         drawn=tuple(drawn),
     )

@@ -17,9 +17,9 @@ from sentops_core.store.pool import Connection
 from sentops_core.store.quarantine import Quarantine, Quarantined
 
 Kind = Literal["client", "source"]
-NEWEST_VOTES = 5000
+NEWEST_VOTES = 2000
 WINDOW = timedelta(days=28)
-_SHOWN = 100
+_SHOWN = 50
 _LONGEST_NAME = 300
 _LONGEST_NOTE = 500
 _ACTIONS = {
@@ -46,7 +46,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Sources:
-    """Figures over the newest votes, the most suspect first; at most 100 of each."""
+    """Figures over the newest votes, the most suspect first; at most 50 of each."""
 
     votes: int
     by_source: tuple[tuple[str, SourceFigures], ...]

@@ -11,7 +11,7 @@ from sentops_backoffice.access import Actor, ActorDep, needs
 from sentops_backoffice.deps import Connection, PartsDep
 from sentops_backoffice.forms import read_form, text_fields
 from sentops_backoffice.inbox_query import microseconds_of, moment_of_microseconds
-from sentops_backoffice.labelling_figures import agreement
+from sentops_backoffice.labelling_figures import NEWEST_TEXTS, agreement
 from sentops_backoffice.labelling_views import ItemView, Look, item_view
 from sentops_backoffice.page import Page, PageDep
 from sentops_backoffice.sentences import said
@@ -191,7 +191,7 @@ async def post_decide(
 @router.get("/agreement", summary="How far annotators agree")
 async def get_agreement(page: PageDep, connection: Connection) -> Response:
     found = await agreement(connection)
-    return page.render("queue_agreement.html", current="queue", found=found)
+    return page.render("queue_agreement.html", current="queue", found=found, newest=NEWEST_TEXTS)
 
 
 @router.get("/texts", summary="Texts of the queue by state")

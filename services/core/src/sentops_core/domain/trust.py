@@ -1,7 +1,7 @@
 """Whether the votes of one source can be trusted: figures and a suggestion, never a decision."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -70,37 +70,38 @@ def figures_by(votes: Sequence[Vote], key: Callable[[Vote], str]) -> dict[str, S
     groups: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in votes:
         groups[key(vote)].append(vote)
-    return {
-        name: _figures(group, len(votes), {id(vote): _most(voices, vote) for vote in group})
-        for name, group in groups.items()
-    }
+    return {name: _figures(group, len(votes), voices) for name, group in groups.items()}
 
 
-def _figures(group: Sequence[Vote], all_votes: int, most: dict[int, str | None]) -> SourceFigures:
-    shared = [vote for vote in group if most[id(vote)] is not None]
+def _figures(
+    group: Sequence[Vote], all_votes: int, voices: Mapping[bytes, Mapping[str, Vote]]
+) -> SourceFigures:
     known = [vote for vote in group if vote.known_label is not None]
+    shared = shared_with_most = 0
+    for vote in group:
+        most = _most_others(voices[vote.text_key], vote.client)
+        shared += most is not None
+        shared_with_most += most == vote.label
     return SourceFigures(
         votes=len(group),
         all_votes=all_votes,
         known=len(known),
         known_right=sum(vote.label == vote.known_label for vote in known),
-        shared=len(shared),
-        shared_with_most=sum(vote.label == most[id(vote)] for vote in shared),
+        shared=shared,
+        shared_with_most=shared_with_most,
         with_model=sum(vote.label == vote.predicted_label for vote in group),
         refused=sum(vote.refused for vote in group),
         last_at=max(vote.voted_at for vote in group),
     )
 
 
-def _most(voices: dict[bytes, dict[str, Vote]], vote: Vote) -> str | None:
-    """What most other clients said of the text; None: nobody else spoke, or they are even."""
-    others: Iterable[Vote] = (
-        other for client, other in voices[vote.text_key].items() if client != vote.client
-    )
-    counts = Counter(other.label for other in others).most_common(2)
-    if not counts or (len(counts) > 1 and counts[0][1] == counts[1][1]):
+def _most_others(voices: Mapping[str, Vote], client: str) -> str | None:
+    """What most other clients said of a text; None: nobody else spoke, or they are even."""
+    if len(voices) == 1:
         return None
-    return counts[0][0]
+    others = Counter(vote.label for name, vote in voices.items() if name != client)
+    first, *rest = others.most_common(2)
+    return None if rest and rest[0][1] == first[1] else first[0]
 
 
 # A person who reads the texts is right far more often than half of the time; less is spite, chance or a program.

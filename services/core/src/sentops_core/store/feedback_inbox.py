@@ -82,21 +82,28 @@ class JudgedVote:
     voted_at: datetime
 
 
+# LATERAL and OFFSET 0: one look-up per vote in the order of the votes until the page is full, whatever the planner
+# thinks of joining everything first.
 _PAGE = """
 SELECT f.vote_id, f.prediction_id, f.client, f.source, f.label, f.note, f.status, f.corrected_label, f.reviewed_by,
-       f.reviewed_at, f.voted_at, p.text, p.label AS predicted_label, p.score AS predicted_score, p.model_version,
+       f.reviewed_at, f.voted_at, p.text, p.predicted_label, p.score AS predicted_score, p.model_version,
        (SELECT i.label FROM labelling_items i WHERE i.content_hash = p.text_hash AND i.state = 'done') AS known_label,
        EXISTS (SELECT FROM quarantined_sources q
                 WHERE q.kind = 'client' AND q.name = f.client OR q.kind = 'source' AND q.name = f.source)
            AS quarantined
   FROM feedback f
-  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
+  CROSS JOIN LATERAL (
+           SELECT p.text, p.text_hash, p.label AS predicted_label, p.score, p.model_version
+             FROM predictions p
+            WHERE p.created_at = f.predicted_at AND p.id = f.prediction_id
+           OFFSET 0
+       ) AS p
  WHERE (f.voted_at, f.vote_id) < ($1, $2)
    AND ($3::text IS NULL OR f.status = $3)
    AND ($4::boolean IS NULL OR (f.corrected_label IS NOT NULL) = $4)
    AND ($5::text IS NULL OR f.label = $5)
    AND ($6::text IS NULL OR p.model_version = $6)
-   AND ($7::boolean IS NULL OR (f.label <> p.label) = $7)
+   AND ($7::boolean IS NULL OR (f.label <> p.predicted_label) = $7)
    AND ($8::text IS NULL OR f.client = $8)
    AND ($9::text IS NULL OR f.source = $9)
  ORDER BY f.voted_at DESC, f.vote_id DESC
@@ -138,10 +145,15 @@ WITH newest AS (
      ORDER BY voted_at DESC
      LIMIT $2
 )
-SELECT n.client, n.source, p.text_hash AS text_key, n.label, p.label AS predicted_label, i.label AS known_label,
+SELECT n.client, n.source, p.text_hash AS text_key, n.label, p.predicted_label, i.label AS known_label,
        n.status = 'refused' AS refused, n.voted_at
   FROM newest n
-  JOIN predictions p ON p.created_at = n.predicted_at AND p.id = n.prediction_id
+  CROSS JOIN LATERAL (
+           SELECT p.text_hash, p.label AS predicted_label
+             FROM predictions p
+            WHERE p.created_at = n.predicted_at AND p.id = n.prediction_id
+           OFFSET 0
+       ) AS p
   LEFT JOIN labelling_items i ON i.content_hash = p.text_hash AND i.state = 'done'
 """
 _NEWEST = (datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))

@@ -104,27 +104,37 @@ SELECT p.id AS prediction_id, p.created_at AS predicted_at, p.text, p.text_hash,
  ORDER BY random()
  LIMIT $3
 """
+# Looked for before inserting: a conflict would use up a number each time.
 _ADD = """
-WITH added AS (
-    INSERT INTO labelling_items AS known
-           (content_hash, text, language, prediction_id, predicted_at, predicted_label, predicted_score,
-            model_version, candidate_label, candidate_version, reason, value, drawn)
+WITH new AS (
     SELECT content_hash, text, language, prediction_id, predicted_at, predicted_label, predicted_score,
            model_version, candidate_label, candidate_version, reason, value, drawn
       FROM unnest($1::bytea[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::text[], $7::real[],
                   $8::text[], $9::text[], $10::text[], $11::text[], $12::real[], $13::boolean[])
         AS new (content_hash, text, language, prediction_id, predicted_at, predicted_label, predicted_score,
                 model_version, candidate_label, candidate_version, reason, value, drawn)
-     ORDER BY content_hash
-        ON CONFLICT (content_hash) DO UPDATE
-           SET reason = CASE WHEN EXCLUDED.value > known.value THEN EXCLUDED.reason ELSE known.reason END,
-               value = greatest(known.value, EXCLUDED.value),
-               candidate_label = coalesce(EXCLUDED.candidate_label, known.candidate_label),
-               candidate_version = coalesce(EXCLUDED.candidate_version, known.candidate_version)
-         WHERE known.state = 'open' AND NOT known.drawn AND EXCLUDED.value > known.value
+), risen AS (
+    UPDATE labelling_items known
+       SET reason = new.reason,
+           value = new.value,
+           candidate_label = coalesce(new.candidate_label, known.candidate_label),
+           candidate_version = coalesce(new.candidate_version, known.candidate_version)
+      FROM new
+     WHERE known.content_hash = new.content_hash
+       AND known.state = 'open' AND NOT known.drawn AND new.value > known.value
+    RETURNING 1
+), added AS (
+    INSERT INTO labelling_items
+           (content_hash, text, language, prediction_id, predicted_at, predicted_label, predicted_score,
+            model_version, candidate_label, candidate_version, reason, value, drawn)
+    SELECT content_hash, text, language, prediction_id, predicted_at, predicted_label, predicted_score,
+           model_version, candidate_label, candidate_version, reason, value, drawn
+      FROM new
+     WHERE NOT EXISTS (SELECT FROM labelling_items known WHERE known.content_hash = new.content_hash)
+        ON CONFLICT (content_hash) DO NOTHING
     RETURNING 1
 )
-SELECT count(*) FROM added
+SELECT (SELECT count(*) FROM risen) + (SELECT count(*) FROM added)
 """
 # Another process filling just now is as good as this one.
 _BEGIN = """

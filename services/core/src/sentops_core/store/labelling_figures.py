@@ -73,6 +73,10 @@ SELECT count(*) AS labels, count(*) FILTER (WHERE voted_at >= $1) AS labels_toda
   FROM labelling_votes
  WHERE label IS NOT NULL
 """
+# Figures of people are about the newest texts: of years ago they would say little, and take long.
+_SINCE = """
+SELECT coalesce((SELECT id FROM labelling_items ORDER BY id DESC OFFSET $1 LIMIT 1), 0)
+"""
 # Answers given before the text was marked helped to find its label, so they prove nothing.
 _ANNOTATORS = """
 SELECT v.annotator,
@@ -83,6 +87,7 @@ SELECT v.annotator,
        max(v.voted_at) AS last_at
   FROM labelling_votes v
   JOIN labelling_items i ON i.id = v.item
+ WHERE v.item > $1
  GROUP BY v.annotator
  ORDER BY labels DESC, v.annotator
  LIMIT 100
@@ -91,7 +96,7 @@ _UNITS = """
 SELECT labels, count(*) AS texts
   FROM (SELECT array_agg(label ORDER BY label) AS labels
           FROM labelling_votes
-         WHERE label IS NOT NULL
+         WHERE label IS NOT NULL AND item > $1
          GROUP BY item
         HAVING count(*) > 1) AS units
  GROUP BY labels
@@ -101,7 +106,7 @@ SELECT a.annotator AS first, b.annotator AS second, count(*) AS texts,
        count(*) FILTER (WHERE a.label = b.label) AS same
   FROM labelling_votes a
   JOIN labelling_votes b ON b.item = a.item AND b.annotator > a.annotator
- WHERE a.label IS NOT NULL AND b.label IS NOT NULL
+ WHERE a.item > $1 AND b.item > $1 AND a.label IS NOT NULL AND b.label IS NOT NULL
  GROUP BY a.annotator, b.annotator
  ORDER BY texts DESC, a.annotator, b.annotator
  LIMIT 100
@@ -109,7 +114,7 @@ SELECT a.annotator AS first, b.annotator AS second, count(*) AS texts,
 _DRAWN = """
 SELECT model_version, count(*) AS texts, count(*) FILTER (WHERE label = predicted_label) AS "right"
   FROM labelling_items
- WHERE drawn AND state = 'done' AND model_version IS NOT NULL AND predicted_label IS NOT NULL
+ WHERE id > $1 AND drawn AND state = 'done' AND model_version IS NOT NULL AND predicted_label IS NOT NULL
  GROUP BY model_version
  ORDER BY max(predicted_at) DESC
  LIMIT 20
@@ -133,18 +138,24 @@ class LabellingFigures:
             **states, **labels, reasons={row["reason"]: row["texts"] for row in reasons}
         )
 
-    async def annotators(self) -> list[AnnotatorFigures]:
-        """The busiest first."""
-        return [AnnotatorFigures(**row) for row in await self._connection.fetch(_ANNOTATORS)]
+    async def since(self, newest: int) -> int:
+        """The item after which the newest texts begin: what the methods below ask for."""
+        found: int = await self._connection.fetchval(_SINCE, newest)
+        return found
 
-    async def units(self) -> list[tuple[list[str], int]]:
+    async def annotators(self, since: int = 0) -> list[AnnotatorFigures]:
+        """The busiest first."""
+        rows = await self._connection.fetch(_ANNOTATORS, since)
+        return [AnnotatorFigures(**row) for row in rows]
+
+    async def units(self, since: int = 0) -> list[tuple[list[str], int]]:
         """For Krippendorff's alpha: the labels that one text got, and how many texts got just these."""
-        rows = await self._connection.fetch(_UNITS)
+        rows = await self._connection.fetch(_UNITS, since)
         return [(row["labels"], row["texts"]) for row in rows]
 
-    async def pairs(self) -> list[PairFigures]:
-        return [PairFigures(**row) for row in await self._connection.fetch(_PAIRS)]
+    async def pairs(self, since: int = 0) -> list[PairFigures]:
+        return [PairFigures(**row) for row in await self._connection.fetch(_PAIRS, since)]
 
-    async def drawn(self) -> list[DrawnFigures]:
-        """Newest version first. The random share is the only one that says how right the model is in general."""
-        return [DrawnFigures(**row) for row in await self._connection.fetch(_DRAWN)]
+    async def drawn(self, since: int = 0) -> list[DrawnFigures]:
+        """Newest version first. The random share alone says how right the model is in general."""
+        return [DrawnFigures(**row) for row in await self._connection.fetch(_DRAWN, since)]
