@@ -10,6 +10,7 @@ from sentops_backoffice.formats import UNKNOWN, Formats
 from sentops_core.datasets.preview import Preview
 from sentops_core.datasets.profile import UNKNOWN_LANGUAGE, Lengths, Profile
 from sentops_core.datasets.report import BuildReport, ReadReport, Refusals, RefusedRow
+from sentops_core.domain.resources import DEFAULT_LABELS
 from sentops_core.http.i18n import Words
 from sentops_core.store.datasets import VersionRow
 
@@ -26,11 +27,21 @@ class Share:
     width: float
 
 
+def in_usual_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """The usual labels first, from negative to positive: JSON in the database has forgotten the order."""
+    usual = [label for label in DEFAULT_LABELS if label in counts]
+    return {label: counts[label] for label in (*usual, *sorted(set(counts).difference(usual)))}
+
+
+def largest_first(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
 def label_mix(counts: Mapping[str, int]) -> tuple[Share, ...]:
     """Labels one after the other over the whole width."""
     total = sum(counts.values()) or 1
     shares, start = [], 0.0
-    for label, rows in counts.items():
+    for label, rows in in_usual_order(counts).items():
         width = 100 * rows / total
         shares.append(Share(label, rows, round(start, 2), round(width, 2)))
         start += width
@@ -90,21 +101,26 @@ class DatasetWords:
         return self._bars(dict(zip(names, lengths.counts, strict=True)))
 
     def languages(self, profile: Profile) -> tuple[charts.Bar, ...]:
-        return self._bars({self.language(code): rows for code, rows in profile.languages.items()})
+        return self._bars(
+            {self.language(code): rows for code, rows in largest_first(profile.languages).items()}
+        )
 
     def sources(self, profile: Profile) -> tuple[charts.Bar, ...]:
-        return self._bars({self.source(name): rows for name, rows in profile.sources.items()})
+        return self._bars(
+            {self.source(name): rows for name, rows in largest_first(profile.sources).items()}
+        )
 
     def labels(self, counts: Mapping[str, int]) -> tuple[charts.Bar, ...]:
-        return self._bars(counts)
+        return self._bars(in_usual_order(counts))
 
     def shortly(self, counts: Mapping[str, int] | None) -> str:
         """Languages by their share, the three largest."""
         if counts is None:
             return UNKNOWN
         total = sum(counts.values()) or 1
-        largest = sorted(counts.items(), key=lambda pair: -pair[1])[:3]
-        known = [(code, rows) for code, rows in largest if code != UNKNOWN_LANGUAGE]
+        known = [
+            (code, rows) for code, rows in largest_first(counts).items() if code != UNKNOWN_LANGUAGE
+        ][:3]
         return ", ".join(
             f"{self.language(code)} {self._formats.percent(rows / total)}" for code, rows in known
         )
