@@ -48,6 +48,14 @@ bench-swap: .venv/.installed  ## 50 hot swaps of the model under constant load; 
 bench-quality: .venv/.installed  ## Train on real reviews with three seeds and score rows never trained on; prints JSON
 	@$(RUN)/python benchmarks/quality.py $(BENCH_OPTIONS)
 
+.PHONY: bench-pages
+bench-pages: .venv/.installed  ## Server time of every staff page with 100,000 predictions, 20,000 examples, 200 versions; prints JSON
+	@$(RUN)/python benchmarks/pages.py $(BENCH_OPTIONS)
+
+.PHONY: screenshots
+screenshots: .venv/.installed  ## Pictures of every screen, light, dark and phone, in build/screenshots/index.html (needs Chromium)
+	@$(RUN)/python -m tests.screenshots $(SCREENSHOT_OPTIONS)
+
 # What images are called, and what else `docker build` is told (say, IMAGE_OPTIONS="--build-arg TORCH_BACKEND=cu130").
 REGISTRY ?=
 TAG ?= dev

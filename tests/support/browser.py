@@ -18,7 +18,7 @@ from playwright.async_api import (
 )
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-_ARGUMENTS = [
+CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -71,7 +71,9 @@ async def browser() -> AsyncIterator[Browser]:
         pytest.skip(f"no browser at {CHROMIUM}: install chromium, or set CHROMIUM to one")
     expect.set_options(timeout=20_000)  # machines that build and test at once are slow
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        chromium = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS
+        )
         try:
             yield chromium
         finally:

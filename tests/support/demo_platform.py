@@ -53,6 +53,7 @@ class DemoSize:
     vote_share: float = 0.12
 
 
+USUAL = DemoSize()
 BENCH = DemoSize(
     predictions=100_000,
     examples=20_000,
@@ -78,7 +79,7 @@ class DemoPlatform:
 
 
 async def fill_demo(
-    database_url: str, store_uri: str, size: DemoSize = DemoSize(), *, now: datetime | None = None
+    database_url: str, store_uri: str, size: DemoSize = USUAL, *, now: datetime | None = None
 ) -> DemoPlatform:
     """Fill a migrated, empty database and the artefact store; about two seconds at the usual size."""
     moment = now or datetime.now(UTC)

@@ -40,10 +40,10 @@ _SHOWN = """() => [
 ]"""
 
 
-async def look_at(visit: Visit | Page, name: str) -> Path:
+async def look_at(visit: Visit | Page, name: str, folder: Path = PICTURES) -> Path:
     """No violation of WCAG 2.2 AA, no sideways scroll; the picture <name>-<language>-<width>-<scheme>.png."""
     page = visit.page if isinstance(visit, Visit) else visit
-    picture = await take_picture(page, name)
+    picture = await take_picture(page, name, folder)
     if await page.evaluate(_SCRIPTED):
         found = await Axe().run(page, options=_RULES)
         assert found.violations_count == 0, f"{name}: {found.generate_report()}"

@@ -13,6 +13,7 @@ from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
 from sentops_backoffice.profiles import Profiles
 from sentops_backoffice.settings import Settings
+from sentops_backoffice.state_of_affairs import PastDays
 from sentops_backoffice.trainer import Trainer
 from sentops_core.language import DetectLanguage
 from sentops_core.store.pool import Connection as StoreConnection
@@ -31,6 +32,7 @@ class Parts:
     logins: LoginLimiter
     detect_language: DetectLanguage
     artefacts: Artefacts = field(default_factory=Artefacts)
+    past_days: PastDays = field(default_factory=PastDays)
     building: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     profiles: Profiles = field(default_factory=Profiles)

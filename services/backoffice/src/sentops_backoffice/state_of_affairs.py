@@ -1,13 +1,14 @@
 """What the overview says, read in one go: who serves, how good it is, what runs, what needs a person."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from sentops_core.domain.attention import Need, Seen, needs
 from sentops_core.domain.quality import Accuracy, accuracy_of
 from sentops_core.store.model_versions import ModelVersions
-from sentops_core.store.overview import DayOfVotes, Overview, Work
+from sentops_core.store.overview import DayOfAnswers, DayOfVotes, Overview, Work
 from sentops_core.store.pool import Connection
 from sentops_core.store.retention import RetentionTable
 from sentops_core.store.routing import RoutingTable
@@ -63,18 +64,42 @@ class StateOfAffairs:
         return sum(one.answers for one in self.days)
 
 
+@dataclass
+class PastDays:
+    """The days that are over, read again now and then: few votes still come in on them, and counting takes a while."""
+
+    every: timedelta = timedelta(minutes=5)
+    _read: tuple[datetime, datetime] | None = None  # when, and until which day
+    _answers: list[DayOfAnswers] = field(default_factory=list)
+    _votes: list[DayOfVotes] = field(default_factory=list)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def until(
+        self, today: datetime, connection: Connection, *, now: datetime
+    ) -> tuple[list[DayOfAnswers], list[DayOfVotes]]:
+        async with self._turn:
+            read = self._read
+            if read is None or read[1] != today or now - read[0] >= self.every:
+                since, overview = today - timedelta(days=DAYS - 1), Overview(connection)
+                self._answers = await overview.answers_by_day(since, today)
+                self._votes = await overview.votes_by_day(since, today)
+                self._read = now, today
+            return self._answers, self._votes
+
+
 async def state_of_affairs(
-    connection: Connection, model_name: str, *, now: datetime
+    connection: Connection, model_name: str, past: PastDays, *, now: datetime
 ) -> StateOfAffairs:
-    today = now.astimezone(UTC).date()
-    first = today - timedelta(days=DAYS - 1)
-    since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    tomorrow, today = midnight + timedelta(days=1), midnight.date()
     overview = Overview(connection)
-    votes = await overview.votes_by_day(since)
-    answers = {one.day: one.answers for one in await overview.answers_by_day(since)}
+    counts, votes = await past.until(midnight, connection, now=now)
+    counts = counts + await overview.answers_by_day(midnight, tomorrow)
+    votes = votes + await overview.votes_by_day(midnight, tomorrow)
+    answers = {one.day: one.answers for one in counts}
     days = tuple(
         Day(day, answers.get(day, 0), _accuracy([one for one in votes if one.day == day]))
-        for day in (first + timedelta(days=number) for number in range(DAYS))
+        for day in (today - timedelta(days=DAYS - 1 - number) for number in range(DAYS))
     )
     recent_from = today - timedelta(days=RECENT_DAYS - 1)
     recent = [one for one in votes if one.day >= recent_from]

@@ -39,12 +39,12 @@ async def test_progress_moves_while_one_looks(staff, site) -> None:
         await expect(running.locator("progress")).to_have_attribute("value", "45")
         jobs = TrainingJobs(connection)
         status = (await jobs.get(site.demo.running)).job.status
-        further = TrainerStatus(progress_percentage=77, estimated_remaining_seconds=60)
+        further = TrainerStatus(progress_percentage=77, estimated_remaining_seconds=180)
         await jobs.save_status(
             site.demo.running, status.model_copy(update={"trainer_status": further})
         )
         await expect(running.locator("progress")).to_have_attribute("value", "77")
-        await expect(running).to_contain_text("1 minute left")
+        await expect(running).to_contain_text("3 minutes left")
     await connection.close()
 
 

@@ -20,7 +20,7 @@ api = APIRouter(prefix="/api", tags=["platform"])
 @router.get("/index", summary="The overview")
 async def get_index(page: PageDep, parts: PartsDep, connection: Connection) -> Response:
     now = datetime.now(UTC)
-    shown = await state_of_affairs(connection, parts.settings.model_name, now=now)
+    shown = await state_of_affairs(connection, parts.settings.model_name, parts.past_days, now=now)
     return page.render(
         "index.html",
         current="overview",
@@ -132,7 +132,7 @@ _EXAMPLE: dict[str, Any] = {
 )
 async def get_overview(parts: PartsDep, connection: Connection) -> OverviewNow:
     now = datetime.now(UTC)
-    seen = await state_of_affairs(connection, parts.settings.model_name, now=now)
+    seen = await state_of_affairs(connection, parts.settings.model_name, parts.past_days, now=now)
     return OverviewNow(
         at=now,
         serving=[

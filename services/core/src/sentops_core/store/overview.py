@@ -33,11 +33,13 @@ class Work:
     votes_since_dataset: int
 
 
+# Day by day: grouping by a day would sort every row of the weeks.
 _ANSWERS = """
-SELECT (created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS answers
-  FROM predictions
- WHERE created_at >= $1 AND NOT shadow
- GROUP BY 1
+SELECT d.day::date AS day,
+       (SELECT count(*)
+          FROM predictions p
+         WHERE p.created_at >= d.day AND p.created_at < d.day + interval '1 day' AND NOT p.shadow) AS answers
+  FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 microsecond', '1 day') AS d (day)
  ORDER BY 1
 """
 # Which votes count, and as what, is the rule of store.feedback.
@@ -48,11 +50,12 @@ SELECT (f.predicted_at AT TIME ZONE 'UTC')::date AS day, p.model_version, count(
        ) AS "right"
   FROM feedback f
   JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
- WHERE f.voted_at >= $1 AND f.predicted_at >= $1 AND p.created_at >= $1
+ WHERE f.voted_at >= $1
+   AND f.predicted_at >= $1 AND f.predicted_at < $2 AND p.created_at >= $1 AND p.created_at < $2
    AND NOT p.shadow
    AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
+   AND f.client NOT IN (SELECT q.name FROM quarantined_sources q WHERE q.kind = 'client')
+   AND f.source NOT IN (SELECT q.name FROM quarantined_sources q WHERE q.kind = 'source')
  GROUP BY 1, 2
  ORDER BY 1, 2
 """
@@ -108,13 +111,15 @@ class Overview:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def answers_by_day(self, since: datetime) -> list[DayOfAnswers]:
-        """Days without an answer are absent."""
-        return [DayOfAnswers(**row) for row in await self._connection.fetch(_ANSWERS, since)]
+    async def answers_by_day(self, since: datetime, until: datetime) -> list[DayOfAnswers]:
+        """Every day from `since`, the beginning of one in UTC, to before `until`."""
+        rows = await self._connection.fetch(_ANSWERS, since, until)
+        return [DayOfAnswers(**row) for row in rows]
 
-    async def votes_by_day(self, since: datetime) -> list[DayOfVotes]:
-        """Days and versions without a vote are absent."""
-        return [DayOfVotes(**row) for row in await self._connection.fetch(_VOTES, since)]
+    async def votes_by_day(self, since: datetime, until: datetime) -> list[DayOfVotes]:
+        """On answers of those days; days and versions without a vote are absent."""
+        rows = await self._connection.fetch(_VOTES, since, until)
+        return [DayOfVotes(**row) for row in rows]
 
     async def noted_versions(self, model_name: str, since: datetime) -> list[Mention]:
         """Those that wait for somebody, and those that were found wanting since then."""
