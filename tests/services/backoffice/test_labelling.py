@@ -413,6 +413,9 @@ async def test_answers_given_before_a_text_became_gold_prove_nothing(
     assert (marked.label, marked.gold_label, marked.decided_by) == ("negative", "negative", "carla")
     (ada,) = await LabellingFigures(connection).annotators()
     assert (ada.gold, ada.gold_right) == (0, 0)
+    again = await decide(connection, item.id, "carla", "neutral", admin=True, now=NOW)
+    assert (again.label, again.gold_label) == ("neutral", None)
+    await mark_gold(connection, item.id, "neutral", "carla", now=NOW)
     assert (await unmark_gold(connection, item.id, "carla")).gold_label is None
 
 

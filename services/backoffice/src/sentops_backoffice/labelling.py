@@ -360,6 +360,8 @@ async def decide(
         decided_by=actor,
         decided_at=now,
     )
+    if item.gold_label not in {None, label}:  # what it is measured by would contradict what it is
+        await unmark_gold(connection, item_id, actor)
     await Audit(connection).record(
         actor,
         "labelling.decided" if label else "labelling.dropped",
