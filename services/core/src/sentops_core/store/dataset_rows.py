@@ -195,12 +195,13 @@ class DatasetRows:
         self, version: str, wanted: RowFilter = ALL_ROWS, *, after: bytes = b"", limit: int = 100
     ) -> list[BrowsedRow]:
         """By content hash, those after the last one of the page already seen."""
-        by_index = wanted.search is not None and _LETTERS.search(wanted.search) is not None
+        search = wanted.search or ""
+        by_index = _LETTERS.search(search) is not None
         rows = await self._connection.fetch(
             _BROWSE,
             version,
             after,
-            _containing(wanted.search) if by_index else None,
+            _containing(search) if by_index else None,
             wanted.label,
             wanted.split,
             wanted.source,
