@@ -130,7 +130,9 @@ async def test_a_damaged_or_missing_artefact_costs_only_the_card(
         assert (page.status_code, "artefact cannot be read" in page.text) == (200, True)
         answer = await api.get(f"/backoffice/api/versions/{name}/card")
         assert (answer.status_code, answer.json()["code"]) == (422, "artifact_invalid")
-    assert (await admin.client.get("/backoffice/versions/sentiment-v9")).status_code == 404
+    for path in ("versions/sentiment-v9", "training/nothing"):
+        page = await admin.client.get(f"/backoffice/{path}?lang=it")
+        assert (page.status_code, "Non c’è ness" in page.text) == (404, True)
 
 
 @pg
@@ -224,6 +226,11 @@ async def test_a_refused_wish_keeps_the_reason_that_was_typed(
     assert "sentiment-v4 is being rolled out." in answer.text
     assert "Look: &lt;script&gt;" in answer.text
     assert XSS not in answer.text
+    trainer.asked.clear()
+    address = "/backoffice/versions/sentiment-v3/promote?lang=it"
+    answer = await admin.send(address, force="yes", reason="x" * 501)
+    assert (answer.status_code, "al massimo 500 caratteri" in answer.text) == (422, True)
+    assert trainer.asked == []
 
 
 @pg

@@ -189,5 +189,9 @@ def chosen_pair(comparison: Comparison, letters: str) -> tuple[Compared, Compare
     by_letter = {run.letter: run for run in comparison.runs}
     letters = letters or "AB"
     if len(letters) != 2 or letters[0] == letters[1] or not set(letters) <= by_letter.keys():
-        raise NotFound(f"There is no pair {letters[:10]!r} of the {len(by_letter)} trainings.")
+        raise NotFound(
+            f"There is no pair {letters[:10]!r} of the {len(by_letter)} trainings.",
+            saying="no_pair",
+            facts={"pair": letters[:10]},
+        )
     return by_letter[letters[0]], by_letter[letters[1]]

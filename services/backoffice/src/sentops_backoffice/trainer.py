@@ -24,7 +24,8 @@ class TrainerAway(errors.Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The control plane (trainer) does not answer just now; try again in a moment."
+            "The control plane (trainer) does not answer just now; try again in a moment.",
+            saying="trainer_away",
         )
 
 

@@ -22,6 +22,7 @@ def curve_charts(shown: JobPage, words: Words, formats: Formats) -> list[tuple[s
             [
                 Series(words(f"training.curve.{name}"), [one.values.get(name) for one in points])
                 for name in names
+                if any(name in one.values for one in points)
             ],
             x_name=epoch,
             say=say,

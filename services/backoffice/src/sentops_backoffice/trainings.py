@@ -86,7 +86,9 @@ def parse_before(before: str) -> tuple[datetime, str] | None:
     try:
         at = datetime.fromisoformat(moment)
     except ValueError as error:
-        raise InvalidInput("'before' is what a page of jobs gave as its next one.") from error
+        raise InvalidInput(
+            "'before' is what a page of jobs gave as its next one.", saying="no_page"
+        ) from error
     return (at if at.tzinfo else at.replace(tzinfo=UTC)), name
 
 

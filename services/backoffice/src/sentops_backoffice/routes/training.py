@@ -204,7 +204,9 @@ async def _confirm(
     async with transaction(parts.pool) as connection:
         row = await TrainingJobs(connection).find(name)
     if row is None:
-        raise refused or NotFound(f"There is no training job {name}.")
+        raise refused or NotFound(
+            f"There is no training job {name}.", saying="no_training", facts={"name": name}
+        )
     return page.render(
         "training_confirm.html",
         status=status_of(refused) if refused else 200,

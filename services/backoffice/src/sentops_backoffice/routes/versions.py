@@ -85,7 +85,11 @@ def _wanted(action: VersionAction, fields: dict[str, str]) -> dict[str, object]:
     """What the control plane is sent; nothing where nothing was said."""
     reason = fields.get("reason", "").strip()
     if len(reason) > _LONGEST_REASON:
-        raise InvalidInput(f"A reason has {_LONGEST_REASON} characters at most.")
+        raise InvalidInput(
+            f"A reason has {_LONGEST_REASON} characters at most.",
+            saying="reason_too_long",
+            facts={"most": _LONGEST_REASON},
+        )
     wanted: dict[str, object] = {"reason": reason} if reason else {}
     if action is VersionAction.PROMOTE:
         wanted |= {name: True for name in ("force", "clear_quarantine") if fields.get(name)}

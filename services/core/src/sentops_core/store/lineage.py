@@ -141,7 +141,9 @@ async def version_lineage(connection: Connection, name: str) -> VersionLineage:
     """From a model version to the rows behind it."""
     version = await connection.fetchrow(_MODEL_VERSION, name)
     if version is None:
-        raise NotFound(f"There is no model version {name}.")
+        raise NotFound(
+            f"There is no model version {name}.", saying="no_version", facts={"name": name}
+        )
     job = await connection.fetchrow(_TRAINING_JOB, version["training_job"])
     dataset = await connection.fetchrow(_DATASET_VERSION, version["dataset_hash"])
     return VersionLineage(

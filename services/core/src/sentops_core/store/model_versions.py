@@ -151,7 +151,9 @@ class ModelVersions:
     async def get(self, name: str) -> ModelVersionRow:
         row = await self._connection.fetchrow(_GET, name)
         if row is None:
-            raise NotFound(f"There is no model version {name}.")
+            raise NotFound(
+                f"There is no model version {name}.", saying="no_version", facts={"name": name}
+            )
         return _to_row(row)
 
     async def locked(self, name: str) -> ModelVersionRow:

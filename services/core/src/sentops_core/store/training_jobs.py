@@ -174,7 +174,9 @@ class TrainingJobs:
     async def get(self, name: str) -> TrainingJobRow:
         row = await self._connection.fetchrow(_GET, name)
         if row is None:
-            raise NotFound(f"There is no training job {name}.")
+            raise NotFound(
+                f"There is no training job {name}.", saying="no_training", facts={"name": name}
+            )
         return _to_row(row)
 
     async def newest(self, limit: int = 100) -> list[TrainingJobRow]:
