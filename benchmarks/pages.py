@@ -8,6 +8,7 @@ nor browser is in it. Prints one JSON document; exit code 1 if a page's p95 or t
 import argparse
 import gzip
 import json
+import os
 import re
 import statistics
 import sys
@@ -188,6 +189,10 @@ def report(size: DemoSize, times: int) -> dict[str, Any]:
         "size": vars(size),
         "seconds_to_fill": round(filled, 1),
         "requests_per_page": times,
+        "load_average": round(
+            os.getloadavg()[0], 1
+        ),  # over the number of cores, p95 says more of the neighbours
+        "cores": os.cpu_count(),
         "server_time": measured,
         "slowest_p95_ms": max(one["p95_ms"] for one in measured.values()),
         "first_load": loaded,

@@ -69,11 +69,33 @@ async def _next_text(page: Page) -> None:
     await page.wait_for_load_state()
 
 
+async def _upload(page: Page) -> None:
+    content = b"testo,stelle\nOttimo acquisto,5\nPessimo,1\n<b>Nella norma</b>,3\n,4\n"
+    file = {"name": "recensioni <b>nuove</b>.csv", "mimeType": "text/csv", "buffer": content}
+    await page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
+    await page.locator("form[enctype] button.primary").click()
+    await page.wait_for_url("**/datasets/uploads/*")
+
+
+async def _many(page: Page) -> None:
+    await page.locator("#many textarea, form[action='/many'] textarea").first.fill(
+        "a great product\nit is broken and awful\nokay"
+    )
+    await page.locator("form[action='/many'] button, #many button").last.click()
+    await page.locator("table").first.wait_for()
+
+
 def screens(site: DemoSite) -> list[Screen]:
     demo, b = site.demo, "/backoffice"
+    item = site.value("SELECT min(item) FROM labelling_votes")
+    answer = site.value("SELECT prediction_id FROM feedback ORDER BY voted_at DESC LIMIT 1")
+    client = site.value("SELECT client FROM feedback ORDER BY voted_at LIMIT 1")
+    text = site.value("SELECT min(encode(content_hash, 'hex')) FROM dataset_members")
+    token = site.value("SELECT id FROM api_tokens WHERE name = 'ci'")
     return [
         Screen("web-ask", "/", who="", web=True),
         Screen("web-answer", "/", who="", web=True, do=_ask),
+        Screen("web-many", "/", who="", web=True, do=_many),
         Screen("web-version", f"/versions/{demo.champion}", who="", web=True),
         Screen("web-unknown-answer", "/p/nothing", who="", web=True, status=404),
         Screen("web-docs", "/docs", who="", web=True, ours=False),
@@ -85,9 +107,12 @@ def screens(site: DemoSite) -> list[Screen]:
         Screen("dataset-rows", f"{b}/datasets/{demo.dataset}/rows"),
         Screen("dataset-near", f"{b}/datasets/{demo.dataset}/near-duplicates"),
         Screen("dataset-diff", f"{b}/datasets/{demo.dataset}/diff?other=v1"),
+        Screen("dataset-text", f"{b}/datasets/{demo.dataset}/rows/{text}"),
         Screen("dataset-upload", f"{b}/datasets/new"),
+        Screen("dataset-upload-preview", f"{b}/datasets/new", do=_upload),
         Screen("queue", f"{b}/queue", who="chiara"),
         Screen("queue-text", f"{b}/queue", who="chiara", do=_next_text),
+        Screen("queue-item", f"{b}/queue/items/{item}"),
         Screen("queue-mine", f"{b}/queue/mine", who="bruno"),
         Screen("queue-adjudication", f"{b}/queue/adjudication"),
         Screen("queue-agreement", f"{b}/queue/agreement"),
@@ -95,9 +120,11 @@ def screens(site: DemoSite) -> list[Screen]:
         Screen("queue-settings", f"{b}/queue/settings"),
         Screen("feedback", f"{b}/feedback", who="bruno"),
         Screen("feedback-sources", f"{b}/feedback/sources"),
+        Screen("feedback-quarantine", f"{b}/feedback/quarantine?kind=client&name={client}"),
         Screen("trainings", f"{b}/training"),
         Screen("training-start", f"{b}/train"),
         Screen("training-running", f"{b}/training/{demo.running}"),
+        Screen("training-cancel", f"{b}/training/{demo.running}/cancel"),
         Screen("training-finished", f"{b}/training/training-8"),
         Screen("compare", f"{b}/compare?job=training-7&job=training-8"),
         Screen("versions", f"{b}/versions"),
@@ -105,11 +132,13 @@ def screens(site: DemoSite) -> list[Screen]:
         Screen("version-waiting", f"{b}/versions/{demo.waiting}"),
         Screen("version-promote", f"{b}/versions/{demo.waiting}/promote"),
         Screen("lineage", f"{b}/lineage"),
+        Screen("lineage-of-an-answer", f"{b}/lineage/{answer}"),
         Screen("audit", f"{b}/audit"),
         Screen("settings-people", f"{b}/users"),
         Screen("settings-person", f"{b}/users/bruno"),
         Screen("settings-person-disable", f"{b}/users/bruno/disable"),
         Screen("settings-tokens", f"{b}/tokens"),
+        Screen("settings-token-revoke", f"{b}/tokens/{token}/revoke"),
         Screen("settings-retention", f"{b}/retention"),
         Screen("settings-retention-change", f"{b}/retention/change?days=1"),
         Screen("account", f"{b}/account"),

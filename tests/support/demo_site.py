@@ -58,6 +58,19 @@ class DemoSite:
     database_url: str
     demo: DemoPlatform
 
+    def value(self, query: str) -> str:
+        """One thing that the demo data has, as it stands in an address."""
+
+        async def ask() -> str:
+            connection = await open_connection(self.database_url)
+            try:
+                return str(await connection.fetchval(query))
+            finally:
+                await connection.close()
+
+        found: str = run_aside(ask())
+        return found
+
     def session_of(self, name: str) -> dict[str, str]:
         """A cookie of somebody who has logged in, as a browser context takes it."""
 
