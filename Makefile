@@ -24,9 +24,12 @@ up: .venv/.installed  ## Start the whole platform here, with a database, sample 
 down:  ## Stop it; nothing keeps running
 	@[ -x $(RUN)/sentops ] || { echo "Nothing is installed here, so nothing runs."; exit 0; }; $(RUN)/sentops down
 
+# Processes that share the tests, by files; those that need a Docker Engine run in one: make test-compose.
+TEST_WORKERS ?= 2
+
 .PHONY: test
 test: .venv/.installed  ## All tests: real PostgreSQL, real S3 server, real (small) training, real browser where there is one
-	@$(RUN)/pytest $(TEST_OPTIONS)
+	@$(RUN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS)
 
 .PHONY: check
 check: .venv/.installed  ## Format, lint, types, direction of imports
