@@ -5,11 +5,13 @@ from contextlib import suppress
 from urllib.parse import quote
 
 import asyncpg
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentops_backoffice.access import API, PASSWORD_PAGE, NewPasswordNeeded
@@ -23,6 +25,8 @@ from sentops_core.http.errors import (
     status_of,
 )
 from sentops_core.http.limits import BodyLimit
+
+log = structlog.get_logger()
 
 UPLOADS = {
     "/backoffice/api/datasets",
@@ -105,6 +109,7 @@ def add_error_pages(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(asyncpg.DataError, _on_impossible_value)
+    app.add_exception_handler(ClientDisconnect, _on_leaving)
 
 
 def _is_page(request: Request) -> bool:
@@ -123,6 +128,12 @@ async def _on_platform_error(request: Request, error: Exception) -> Response:
         return RedirectResponse(f"/backoffice/login?next={quote(wanted)}", 303)
     page = Page(request, request.state.parts)
     return _page(page, status_of(error), sentence_of(error, page.words))
+
+
+async def _on_leaving(request: Request, _: Exception) -> Response:
+    """Somebody stopped an upload, or their line broke: nobody reads the answer, and nothing of ours is wrong."""
+    log.info("client_left", path=request.url.path)
+    return Response(status_code=400)
 
 
 async def _on_impossible_value(request: Request, _: Exception) -> Response:
