@@ -43,6 +43,7 @@ from sentops_core.store.tokens import Role
 router = APIRouter(prefix="/datasets", tags=["pages"], include_in_schema=False)
 
 PAGE = 100
+_VERSIONS = 50  # each takes many words
 LIST = "/backoffice/datasets"
 _CURRENT = "datasets"
 _NEAR_SHOWN = 50
@@ -59,13 +60,13 @@ async def get_datasets(
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Response:
     datasets = Datasets(connection)
-    versions = await datasets.listed(before=before, limit=PAGE)
+    versions = await datasets.listed(before=before, limit=_VERSIONS)
     newest = await datasets.latest()
     return page.render(
         "datasets.html",
         current=_CURRENT,
         versions=versions,
-        next=versions[-1].number if len(versions) == PAGE else None,
+        next=versions[-1].number if len(versions) == _VERSIONS else None,
         before=before,
         newest=newest,
         edits=await Examples(connection).edits_waiting(newest.name) if newest else 0,

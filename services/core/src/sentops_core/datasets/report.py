@@ -9,7 +9,7 @@ from pydantic import Field
 from sentops_core.datasets.profile import Profile
 from sentops_core.domain.base import Body
 
-DETAILED_ROWS = 2_000
+DETAILED_ROWS = 1_000
 
 
 class Refusal(StrEnum):

@@ -27,8 +27,8 @@ _NEXT_NUMBER = "SELECT coalesce(max(number), 0) + 1 FROM dataset_versions"
 
 _VERSIONS = """
 SELECT v.name, v.number, v.dataset, v.parent, v.content_hash, v.holdout_hash, v.storage_uri, v.rows_train,
-       v.rows_holdout, v.label_counts, v.report, v.erased_rows, v.created_by, v.created_at,
-       d.labels, d.description, d.licence, d.origin
+       v.rows_holdout, v.label_counts, CASE WHEN $5 THEN v.report ELSE '{}' END AS report, v.erased_rows, v.created_by,
+       v.created_at, d.labels, d.description, d.licence, d.origin
   FROM dataset_versions v
   JOIN datasets d ON d.name = v.dataset
  WHERE ($1::text IS NULL OR v.name = $1)
@@ -217,8 +217,8 @@ class Datasets:
         return found[0] if found else None
 
     async def versions(self, limit: int = 200) -> list[VersionRow]:
-        """The newest first."""
-        return await self._versions(limit=limit)
+        """The newest first, without their reports, which are long."""
+        return await self._versions(limit=limit, reports=False)
 
     async def listed(self, *, before: int | None = None, limit: int = 100) -> list[ListedVersion]:
         """The newest first; `before` is the last number of the page already seen."""
@@ -236,8 +236,9 @@ class Datasets:
         dataset: str | None = None,
         content_hash: str | None = None,
         limit: int,
+        reports: bool = True,
     ) -> list[VersionRow]:
-        rows = await self._connection.fetch(_VERSIONS, name, dataset, content_hash, limit)
+        rows = await self._connection.fetch(_VERSIONS, name, dataset, content_hash, limit, reports)
         return [VersionRow(**row) for row in rows]
 
     async def create_version(self, version: NewVersion, members: Sequence[NewMember]) -> None:
