@@ -248,7 +248,9 @@ def other_values(place: Place, value: Json) -> list[Json]:
     ):  # the run's progress may hold more than we know
         others = [other for other in others if not isinstance(other, dict)]
     if place.path == ("status", "conditions"):  # one per type, which our one helper sees to
-        others = [other for other in others if other != value + value]
+        others = [
+            other for other in others if not isinstance(value, list) or other != value + value
+        ]
     return [ABSENT, *others]
 
 
