@@ -73,7 +73,7 @@ def pages_of(site: DemoSite) -> dict[str, str]:
         "dataset": f"{base}/datasets/{demo.dataset}",
         "dataset rows": f"{base}/datasets/{demo.dataset}/rows",
         "dataset search": f"{base}/datasets/{demo.dataset}/rows?search=telefono",
-        "dataset diff": f"{base}/datasets/{demo.dataset}/diff?other=v1",
+        "dataset diff": f"{base}/datasets/{demo.dataset}/diff?from=v1",
         "dataset upload": f"{base}/datasets/new",
         "queue": f"{base}/queue",
         "queue texts": f"{base}/queue/texts",

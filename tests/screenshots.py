@@ -106,7 +106,7 @@ def screens(site: DemoSite) -> list[Screen]:
         Screen("dataset", f"{b}/datasets/{demo.dataset}"),
         Screen("dataset-rows", f"{b}/datasets/{demo.dataset}/rows"),
         Screen("dataset-near", f"{b}/datasets/{demo.dataset}/near-duplicates"),
-        Screen("dataset-diff", f"{b}/datasets/{demo.dataset}/diff?other=v1"),
+        Screen("dataset-diff", f"{b}/datasets/{demo.dataset}/diff?from=v1"),
         Screen("dataset-text", f"{b}/datasets/{demo.dataset}/rows/{text}"),
         Screen("dataset-upload", f"{b}/datasets/new"),
         Screen("dataset-upload-preview", f"{b}/datasets/new", do=_upload),
