@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import uvicorn
-from asgi_lifespan import LifespanManager
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
@@ -17,6 +16,7 @@ from sentops_backoffice.app import create_backoffice
 from sentops_backoffice.settings import Settings
 from sentops_core.http.serve import bind
 from tests.support.eventually import eventually
+from tests.support.lifespan import started
 
 TOKEN = "backoffice-token"
 TRAINER_TOKEN = "trainer-token"
@@ -93,7 +93,7 @@ async def a_backoffice(
             **settings,  # type: ignore[arg-type]
         )
     )
-    async with LifespanManager(app, startup_timeout=60) as manager:
+    async with started(app) as manager:
         yield Backoffice(manager.app, folder / "store")
 
 

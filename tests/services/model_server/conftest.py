@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 
 from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
 from tests.support.artifacts import BuiltArtifact, build_artifact
+from tests.support.lifespan import started
 
 TOKEN = "a-control-token"
 
@@ -69,7 +69,7 @@ async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
         async def start(**settings: Any) -> ModelServer:
             defaults = {"control_token": TOKEN, "cache_dir": tmp_path / "cache", "workers": 2}
             app = build_app(ModelSettings(**(defaults | settings)))
-            running = await stack.enter_async_context(LifespanManager(app))
+            running = await stack.enter_async_context(started(app))
             transport = httpx.ASGITransport(running.app, raise_app_exceptions=False)
             client = httpx.AsyncClient(transport=transport, base_url="http://model", timeout=30)
             return ModelServer(await stack.enter_async_context(client))

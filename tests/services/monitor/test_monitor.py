@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 
 from sentops_core.domain.quality import wilson_interval
 from sentops_core.store.feedback import Feedback
@@ -19,6 +18,7 @@ from sentops_core.store.predictions import PredictionRow, Predictions
 from sentops_monitor.app import create_monitor
 from sentops_monitor.settings import Settings
 from tests.support.eventually import eventually
+from tests.support.lifespan import started
 from tests.support.postgres import a_free_port
 from tests.support.rows import a_prediction, a_vote
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.pg
 async def monitor(database_url: str, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
     fields = {"database_url": database_url, "refresh_seconds": 0.1, **settings}
     app = create_monitor(Settings.model_validate(fields))
-    async with LifespanManager(app) as manager:
+    async with started(app) as manager:
         transport = httpx.ASGITransport(manager.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://monitor") as client:
             yield client

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from pydantic import SecretStr
 
 from sentops_core.datasets.building import BuildRequest, build_from_file
@@ -19,6 +18,7 @@ from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
 from sentops_trainer.app import create_trainer
 from sentops_trainer.settings import LocalSettings
+from tests.support.lifespan import started
 from tests.support.reviews import some_reviews, to_csv
 from tests.support.serving import served
 from tests.support.tiny_base import build_tiny_base
@@ -75,7 +75,7 @@ def settings(database_url: str, model_url: str, tmp_path: Path) -> LocalSettings
 async def a_service(settings: LocalSettings, pool: Pool, folder: Path) -> AsyncIterator[Trainer]:
     app = create_trainer(settings)
     async with (
-        LifespanManager(app) as manager,
+        started(app) as manager,
         httpx.AsyncClient(
             transport=httpx.ASGITransport(manager.app),
             base_url="http://trainer",

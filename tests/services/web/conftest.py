@@ -14,7 +14,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from prometheus_client import CollectorRegistry
 
 from sentops_web.app import create_web
@@ -22,6 +21,7 @@ from sentops_web.deps import Parts
 from sentops_web.settings import Settings
 from sentops_web.spool import Spool
 from tests.services.web.fakes import FakeModel, FakeTrainer, a_variant
+from tests.support.lifespan import started
 from tests.support.serving import served
 
 KEY = "k" * 32
@@ -93,7 +93,7 @@ def start_web(trainer_url: str, trainer: FakeTrainer, tmp_path: Path) -> StartWe
         )
         with closing(spool):
             app = create_web(chosen, spool, registry=registry)
-            async with LifespanManager(app, startup_timeout=20) as manager:
+            async with started(app) as manager:
                 parts = manager._state["parts"]
                 transport = httpx.ASGITransport(manager.app)
                 async with httpx.AsyncClient(
