@@ -25,7 +25,7 @@ from tests.support.artifacts import BuiltArtifact, build_artifact
 from tests.support.builders import a_digest, a_model_version
 from tests.support.eventually import eventually
 from tests.support.kube_api import KubeServer
-from tests.support.lifespan import started
+from tests.support.lifespan import started as started_app
 from tests.support.pretend_operator import PretendOperator
 from tests.support.serving import served
 
@@ -38,7 +38,7 @@ STORES = {"local": "file:///nowhere", "kubernetes": "s3://nowhere/store"}
 @asynccontextmanager
 async def the_api(settings: LocalSettings | ClusterSettings) -> AsyncIterator[httpx.AsyncClient]:
     async with (
-        started(create_trainer(settings)) as manager,
+        started_app(create_trainer(settings)) as manager,
         httpx.AsyncClient(
             transport=httpx.ASGITransport(manager.app),
             base_url="http://trainer",
