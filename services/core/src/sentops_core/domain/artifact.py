@@ -18,6 +18,8 @@ METRICS = "metrics.json"
 # What it answered for the held-out rows: content_hash, truth, answer, score. No texts, so that an erased text is gone.
 ANSWERS = "answers.parquet"
 MOST_ANSWERS = 20_000
+# What drift is measured against (domain.reference); an artefact made elsewhere may have none.
+REFERENCE = "reference.json"
 REQUIRED_FILES = (CONFIG, MODEL, TOKENIZER, GOLDEN, CARD)
 
 HexSha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
