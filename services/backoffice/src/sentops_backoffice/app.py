@@ -13,6 +13,7 @@ from sentops_backoffice.access import guard
 from sentops_backoffice.accounts import Passwords, create_first_admin
 from sentops_backoffice.deps import Parts
 from sentops_backoffice.edges import OnlyUploadsAreLarge, SecurityHeaders, add_error_pages
+from sentops_backoffice.heap import settled_heap
 from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
 from sentops_backoffice.routes import (
@@ -80,7 +81,8 @@ def create_backoffice(settings: Settings) -> FastAPI:
                 detect_language=detect_language,
             )
             async with tidied(pool):
-                yield {"parts": parts}
+                with settled_heap():
+                    yield {"parts": parts}
 
     app = create_app(
         "Sentops backoffice",
