@@ -1,6 +1,6 @@
 """When a person should look at a source of votes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sentops_core.domain.trust import (
@@ -44,6 +44,39 @@ def test_only_the_last_word_of_each_other_client_counts() -> None:
     later = datetime(2026, 11, 22, tzinfo=UTC)
     votes = [AVote("anna", label="negative"), AVote("anna", voted_at=later), AVote("bruno")]
     assert figures_by(votes, lambda vote: vote.client)["bruno"].shared_with_most == 1
+
+
+@dataclass(frozen=True)
+class CountedVote(AVote):
+    """`reads` gets an entry each time somebody looks what it says."""
+
+    said: str = "positive"
+    reads: list[str] = field(default_factory=list, compare=False)
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "label":
+            object.__getattribute__(self, "reads").append(name)
+            return object.__getattribute__(self, "said")
+        return object.__getattribute__(self, name)
+
+
+def test_a_text_that_hundreds_voted_on_is_not_counted_anew_for_each_of_them() -> None:
+    reads: list[str] = []
+    votes = [
+        CountedVote(f"client-{n}", said="negative" if n < 100 else "positive", reads=reads)
+        for n in range(400)
+    ]
+    found = figures_by(votes, lambda vote: vote.client)
+    assert found["client-7"].shared_with_most == 0
+    assert found["client-200"].shared_with_most == 1
+    assert len(reads) <= 5 * len(votes)
+
+
+def test_where_others_are_even_nobody_is_against_them() -> None:
+    votes = [AVote("anna"), AVote("bruno"), AVote("troll", label="negative")]
+    found = figures_by(votes, lambda vote: vote.client)
+    assert (found["troll"].shared, found["troll"].shared_with_most) == (1, 0)
+    assert [found[name].shared for name in ("anna", "bruno")] == [0, 0]
 
 
 def test_a_source_that_is_mostly_right_is_left_in_peace() -> None:

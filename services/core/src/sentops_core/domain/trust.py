@@ -64,43 +64,46 @@ class Vote(Protocol):
 
 def figures_by(votes: Sequence[Vote], key: Callable[[Vote], str]) -> dict[str, SourceFigures]:
     """Figures of each group of votes; `key` names a vote's group."""
-    voices: defaultdict[bytes, dict[str, Vote]] = defaultdict(dict)
+    said: defaultdict[bytes, dict[str, str]] = defaultdict(dict)  # of each text by each client
     for vote in sorted(votes, key=lambda vote: vote.voted_at):
-        voices[vote.text_key][vote.client] = vote
-    groups: defaultdict[str, list[Vote]] = defaultdict(list)
+        said[vote.text_key][vote.client] = vote.label
+    most = {text: _most_others(labels) for text, labels in said.items() if len(labels) > 1}
+    groups: defaultdict[str, list[tuple[Vote, str | None]]] = defaultdict(list)
     for vote in votes:
-        groups[key(vote)].append(vote)
-    return {name: _figures(group, len(votes), voices) for name, group in groups.items()}
+        others = most.get(vote.text_key)
+        own = said[vote.text_key][vote.client]
+        groups[key(vote)].append((vote, others[own] if others else None))
+    return {name: _figures(group, len(votes)) for name, group in groups.items()}
 
 
-def _figures(
-    group: Sequence[Vote], all_votes: int, voices: Mapping[bytes, Mapping[str, Vote]]
-) -> SourceFigures:
+def _figures(judged: Sequence[tuple[Vote, str | None]], all_votes: int) -> SourceFigures:
+    """`judged`: each vote with what most others said of its text."""
+    group = [vote for vote, _ in judged]
     known = [vote for vote in group if vote.known_label is not None]
-    shared = shared_with_most = 0
-    for vote in group:
-        most = _most_others(voices[vote.text_key], vote.client)
-        shared += most is not None
-        shared_with_most += most == vote.label
     return SourceFigures(
         votes=len(group),
         all_votes=all_votes,
         known=len(known),
         known_right=sum(vote.label == vote.known_label for vote in known),
-        shared=shared,
-        shared_with_most=shared_with_most,
+        shared=sum(most is not None for _, most in judged),
+        shared_with_most=sum(most == vote.label for vote, most in judged),
         with_model=sum(vote.label == vote.predicted_label for vote in group),
         refused=sum(vote.refused for vote in group),
         last_at=max(vote.voted_at for vote in group),
     )
 
 
-def _most_others(voices: Mapping[str, Vote], client: str) -> str | None:
-    """What most other clients said of a text; None: nobody else spoke, or they are even."""
-    if len(voices) == 1:
-        return None
-    others = Counter(vote.label for name, vote in voices.items() if name != client)
-    first, *rest = others.most_common(2)
+def _most_others(labels: Mapping[str, str]) -> Mapping[str, str | None]:
+    """By what a client said of a text itself: what most others said; None where they are even.
+
+    `labels` are by client. Once for each text, as hundreds may have voted on the same one.
+    """
+    tally = Counter(labels.values())
+    return {own: _most_frequent(tally - Counter([own])) for own in tally}
+
+
+def _most_frequent(tally: Counter[str]) -> str | None:
+    first, *rest = tally.most_common(2)
     return None if rest and rest[0][1] == first[1] else first[0]
 
 
