@@ -175,6 +175,25 @@ async def test_a_page_that_nobody_answered_does_not_change_retention(admin: Brow
     assert (await admin.client.get("/backoffice/api/retention")).json() == {}
 
 
+@pytest.mark.parametrize(
+    ("language", "days", "said", "asked"),
+    [
+        ("en", 1, "1 day", "Keep predictions for 1 day?"),
+        ("en", 30, "30 days", "Keep predictions for 30 days?"),
+        ("it", 1, "1 giorno", "Conservare le previsioni per 1 giorno?"),
+        ("it", 30, "30 giorni", "Conservare le previsioni per 30 giorni?"),
+    ],
+)
+async def test_one_day_is_said_as_one_day(
+    admin: Browser, api: httpx.AsyncClient, language: str, days: int, said: str, asked: str
+) -> None:
+    preview = f"/backoffice/retention/change?days={days}&lang={language}"
+    assert f"<h1>{asked}</h1>" in (await admin.client.get(preview)).text
+    await api.put("/backoffice/api/retention", json={"days": days})
+    shown = (await admin.client.get(f"/backoffice/retention?lang={language}")).text
+    assert f'<p class="big">{said}</p>' in shown
+
+
 async def test_the_audit_log_is_exported_whole_filtered_and_harmless(
     api: httpx.AsyncClient, pool: Pool
 ) -> None:
