@@ -8,8 +8,8 @@ import logging
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -29,7 +29,7 @@ from sentops_core.domain.resources import Routing
 from sentops_core.store.embedded import EmbeddedPostgres
 from sentops_core.store.migrate import migrate_url
 from sentops_core.store.model_versions import ModelVersions
-from sentops_core.store.pool import open_connection
+from sentops_core.store.pool import open_connection, open_pool
 from sentops_core.store.routing import RoutingTable
 from sentops_core.store.users import Sessions
 from sentops_model_server.app import build_app
@@ -189,15 +189,18 @@ def _load(model: str, database_url: str, demo: DemoPlatform) -> None:
 
 
 def _trainer(database_url: str, model: str) -> FastAPI:
-    app = FastAPI()
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
+        # Kept open as the real one does: web asks every second, and each log-in to the database takes this process long.
+        async with await open_pool(database_url, max_size=2) as pool:
+            yield {"pool": pool}
+
+    app = FastAPI(lifespan=lifespan)
 
     @app.get("/routing")
-    async def routing() -> dict[str, object]:
-        connection = await open_connection(database_url)
-        try:
+    async def routing(request: Request) -> dict[str, object]:
+        async with request.state.pool.acquire() as connection:
             row = await RoutingTable(connection).get(MODEL)
-        finally:
-            await connection.close()
         variants = tuple(
             one.model_copy(update={"url": one.url.replace("http://127.0.0.1:8501", model)})
             for one in row.routing.variants
