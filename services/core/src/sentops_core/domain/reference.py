@@ -14,6 +14,7 @@ from zlib import crc32
 from pydantic import Field, NonNegativeInt
 
 from sentops_core.domain.base import Body, Label
+from sentops_core.domain.quality_figures import UNKNOWN_LANGUAGE
 from sentops_core.domain.tallies import (
     CONFIDENCE_BINS,
     LENGTH_EDGES,
@@ -24,7 +25,6 @@ from sentops_core.domain.tallies import (
 )
 from sentops_core.domain.text import normalise
 
-UNKNOWN_LANGUAGE = "unknown"
 MOST_KNOWN_WORDS = 8_000
 _TEXTS_TO_BE_KNOWN = 2
 # A long text says nothing more of what people write about, and must not outweigh the others.

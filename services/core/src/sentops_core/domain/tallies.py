@@ -71,7 +71,6 @@ class AnswerTally:
     word_slots: Counts = ()
 
     def __add__(self, other: "AnswerTally") -> "AnswerTally":
-        unseen = [one for one in (self.unseen_words, other.unseen_words) if one is not None]
         return AnswerTally(
             answers=self.answers + other.answers,
             labels=added_counts(self.labels, other.labels),
@@ -79,9 +78,15 @@ class AnswerTally:
             lengths=added(self.lengths, other.lengths),
             sampled=self.sampled + other.sampled,
             words=self.words + other.words,
-            unseen_words=sum(unseen) if unseen else None,
+            unseen_words=_added_unseen(self, other),
             word_slots=added(self.word_slots, other.word_slots),
         )
+
+
+def _added_unseen(first: AnswerTally, second: AnswerTally) -> int | None:
+    """Not known of all the words is not known: part of them over all would be too small a share."""
+    known = [one.unseen_words for one in (first, second) if one.words or one.unseen_words]
+    return None if not known or None in known else sum(one or 0 for one in known)
 
 
 @dataclass(frozen=True)
