@@ -341,6 +341,7 @@ async def test_a_dashboards_session_is_bounded(prepared: EmbeddedPostgres) -> No
 
 CLOSED_COLUMNS = {
     "audit_log.evidence",
+    "counted_votes.note",
     "dataset_members.content_hash",
     "dataset_versions.report",
     "datasets.split_salt",
@@ -359,6 +360,7 @@ CLOSED_COLUMNS = {
     "staged_uploads.choices_text",
     "staged_uploads.filename_text",
     "staged_uploads.preview_text",
+    "version_references.profile_text",
 }
 
 

@@ -34,6 +34,9 @@ UNION ALL
 SELECT 'trigger', format('%s.%s', t.tgrelid::regclass, t.tgname), pg_get_triggerdef(t.oid)
   FROM pg_trigger t WHERE NOT t.tgisinternal
 UNION ALL
+SELECT 'view', c.relname, pg_get_viewdef(c.oid)
+  FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v'
+UNION ALL
 SELECT 'type', t.typname, t.typtype::text
   FROM pg_type t WHERE t.typnamespace = 'public'::regnamespace AND t.typtype IN ('e', 'd')
 UNION ALL

@@ -23,6 +23,9 @@ LENGTH_EDGES = (
     4096,
 )  # characters; one bin more than edges
 WORD_SLOTS = 256
+SCORE_UNIT = (
+    1_000_000  # sums of scores are whole millionths, so that they add up the same in any order
+)
 
 Counts = tuple[int, ...]
 
@@ -57,6 +60,7 @@ def added_bins(first: Mapping[str, Counts], second: Mapping[str, Counts]) -> dic
 class AnswerTally:
     """What was answered. `labels` and `confidences` (per twentieth of the score) are by answered label.
 
+    So are `scores`, the sums of the scores in each twentieth, in millionths.
     Words are counted in `sampled` of the answers only; `unseen_words` of them are not among the version's own, and None
     where the version brought no words to compare with.
     """
@@ -69,6 +73,7 @@ class AnswerTally:
     words: int = 0
     unseen_words: int | None = None
     word_slots: Counts = ()
+    scores: Mapping[str, Counts] = field(default_factory=dict)
 
     def __add__(self, other: "AnswerTally") -> "AnswerTally":
         return AnswerTally(
@@ -80,6 +85,7 @@ class AnswerTally:
             words=self.words + other.words,
             unseen_words=_added_unseen(self, other),
             word_slots=added(self.word_slots, other.word_slots),
+            scores=added_bins(self.scores, other.scores),
         )
 
 
@@ -94,12 +100,14 @@ class VoteTally:
     """What people said of the answers: `confusion[meant][answered]` counts votes.
 
     `voted` and `right` are votes, and those that agree, per twentieth of the answer's score, by answered label.
+    `scores` are the sums of those scores in millionths, once per vote.
     """
 
     votes: int = 0
     confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     voted: Mapping[str, Counts] = field(default_factory=dict)
     right: Mapping[str, Counts] = field(default_factory=dict)
+    scores: Mapping[str, Counts] = field(default_factory=dict)
 
     def __add__(self, other: "VoteTally") -> "VoteTally":
         return VoteTally(
@@ -110,6 +118,7 @@ class VoteTally:
             },
             voted=added_bins(self.voted, other.voted),
             right=added_bins(self.right, other.right),
+            scores=added_bins(self.scores, other.scores),
         )
 
 

@@ -121,45 +121,27 @@ SELECT prediction_id, client, label, vote_id, voted_at, predicted_at, note, sour
  WHERE prediction_id = $1
  ORDER BY vote_id
 """
+# Which votes count, and as what, is the view counted_votes'.
 # Equality on created_at as well as on id leads each row to its one partition.
-# A vote that staff set right is refused and counts as what they said. The same rule stands in each statement.
 _FOR_DATASET = """
-SELECT f.prediction_id, f.client, p.text,
-       CASE WHEN f.status = 'refused' THEN f.corrected_label ELSE f.label END AS label,
-       p.label AS predicted_label, p.language, f.note, f.source, f.vote_id, f.voted_at, f.predicted_at,
-       p.model_version, CASE WHEN f.status <> 'new' THEN f.reviewed_by END AS reviewed_by
-  FROM feedback f
-  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
- WHERE f.voted_at > $1 AND p.text IS NOT NULL
-   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
- ORDER BY f.voted_at, f.vote_id
+SELECT v.prediction_id, v.client, p.text, v.label, p.label AS predicted_label, p.language, v.note, v.source, v.vote_id,
+       v.voted_at, v.predicted_at, p.model_version, v.reviewed_by
+  FROM counted_votes v
+  JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
+ WHERE v.voted_at > $1 AND p.text IS NOT NULL
+ ORDER BY v.voted_at, v.vote_id
 """
 # A vote is never older than its prediction, so the bound on voted_at loses nothing and uses its index.
 _BY_VERSION = """
-SELECT p.model_version, count(*) AS votes,
-       count(*) FILTER (
-           WHERE CASE WHEN f.status = 'refused' THEN f.corrected_label ELSE f.label END = p.label
-       ) AS "right"
-  FROM feedback f
-  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
- WHERE f.voted_at >= $1 AND f.predicted_at >= $1 AND p.created_at >= $1
+SELECT p.model_version, count(*) AS votes, count(*) FILTER (WHERE v.label = p.label) AS "right"
+  FROM counted_votes v
+  JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
+ WHERE v.voted_at >= $1 AND v.predicted_at >= $1 AND p.created_at >= $1
    AND NOT p.shadow
-   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
  GROUP BY p.model_version
  ORDER BY p.model_version
 """
-_COUNT_SINCE = """
-SELECT count(*)
-  FROM feedback f
- WHERE f.voted_at > $1
-   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
-   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
-"""
+_COUNT_SINCE = "SELECT count(*) FROM counted_votes WHERE voted_at > $1"
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 

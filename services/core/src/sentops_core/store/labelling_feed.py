@@ -68,12 +68,10 @@ SELECT p.id AS prediction_id, p.created_at AS predicted_at, p.text, p.text_hash,
 """
 _CONTESTED = """
 WITH newest AS (
-    SELECT f.prediction_id, f.predicted_at, f.label
-      FROM feedback f
-     WHERE f.status = 'new' AND f.voted_at >= $1
-       AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
-       AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source)
-     ORDER BY f.voted_at DESC
+    SELECT prediction_id, predicted_at, label
+      FROM counted_votes
+     WHERE status = 'new' AND voted_at >= $1
+     ORDER BY voted_at DESC
      LIMIT $2
 )
 SELECT p.id AS prediction_id, p.created_at AS predicted_at, p.text, p.text_hash, p.language, p.label, p.score,

@@ -174,6 +174,17 @@ CREATE TRIGGER quarantined_sources_tally_new AFTER INSERT ON quarantined_sources
 CREATE TRIGGER quarantined_sources_tally_gone AFTER DELETE ON quarantined_sources
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION tally_quarantine_due();
 
+-- The votes that count, each as what it counts: not those of sources in quarantine, nor refused ones, unless staff said
+-- what would be right.
+CREATE VIEW counted_votes AS
+SELECT f.prediction_id, f.client, CASE WHEN f.status = 'refused' THEN f.corrected_label ELSE f.label END AS label,
+       f.note, f.vote_id, f.voted_at, f.predicted_at, f.source, f.status,
+       CASE WHEN f.status <> 'new' THEN f.reviewed_by END AS reviewed_by
+  FROM feedback f
+ WHERE (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'client' AND q.name = f.client)
+   AND NOT EXISTS (SELECT FROM quarantined_sources q WHERE q.kind = 'source' AND q.name = f.source);
+
 -- What was answered in ten minutes, in counts that add up to any window. Shadows are left out.
 CREATE TABLE answer_tallies (
     bucket         timestamptz NOT NULL,
@@ -182,6 +193,7 @@ CREATE TABLE answer_tallies (
     answers        bigint      NOT NULL,
     labels         jsonb       NOT NULL,             -- by label: answers
     confidences    jsonb       NOT NULL,             -- by label: answers per twentieth of the score
+    scores         jsonb       NOT NULL,             -- by label: sum of those scores in millionths, per twentieth
     lengths        bigint[]    NOT NULL,             -- answers by length; edges in sentops_core.domain.tallies
     sampled        bigint      NOT NULL,             -- answers whose words were counted
     words          bigint      NOT NULL,             -- in those
@@ -190,15 +202,24 @@ CREATE TABLE answer_tallies (
     PRIMARY KEY (bucket, model_version, language)
 );
 
--- What people said of the answers of those ten minutes, by the rule of sentops_core.store.feedback.
+-- What people said of the answers of those ten minutes, by counted_votes.
 CREATE TABLE vote_tallies (
     bucket         timestamptz NOT NULL,             -- of the answer, not of the vote
     model_version  text        NOT NULL,
     language       text        NOT NULL,
     votes          bigint      NOT NULL,
     confusion      jsonb       NOT NULL,             -- what people meant -> what was answered -> votes
-    confidences    jsonb       NOT NULL,             -- by answered label: {"votes": [20], "right": [20]} per twentieth
+    voted          jsonb       NOT NULL,             -- by answered label: votes per twentieth of the answer's score
+    agreed         jsonb       NOT NULL,             -- of these, those that say what was answered
+    scores         jsonb       NOT NULL,             -- sum of those scores in millionths, once per vote
     PRIMARY KEY (bucket, model_version, language)
+);
+
+-- Which monitor counted last: another one has to read the counts again before it goes on.
+CREATE TABLE tally_keeper (
+    singleton  boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
+    keeper     uuid        NOT NULL,
+    since      timestamptz NOT NULL DEFAULT now()
 );
 
 -- Quality as it was last seen in each hour, per version, window and language; 'all' is every language together.
