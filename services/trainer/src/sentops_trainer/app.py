@@ -20,6 +20,7 @@ from sentops_trainer.routes import (
     backoffice,
     model_versions,
     progress,
+    retrain_policies,
     routing,
     train,
     training_jobs,
@@ -55,7 +56,12 @@ def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
         registry=registry,
         readiness=_readiness,
     )
-    for router in (train.router, training_jobs.router, model_versions.router):
+    for router in (
+        train.router,
+        training_jobs.router,
+        model_versions.router,
+        retrain_policies.router,
+    ):
         app.include_router(router, dependencies=[Depends(BearerTokens([settings.token]))])
     return app
 

@@ -31,6 +31,7 @@ class Kind:
 
 TRAINING_JOB = Kind(API_VERSION, "TrainingJob", "trainingjobs")
 MODEL_VERSION = Kind(API_VERSION, "ModelVersion", "modelversions")
+RETRAIN_POLICY = Kind(API_VERSION, "RetrainPolicy", "retrainpolicies")
 JOB = Kind("batch/v1", "Job", "jobs")
 POD = Kind("v1", "Pod", "pods")
 SERVICE = Kind("v1", "Service", "services")
@@ -46,6 +47,7 @@ TOKEN_REVIEW = Kind("authentication.k8s.io/v1", "TokenReview", "tokenreviews", n
 KINDS = (
     TRAINING_JOB,
     MODEL_VERSION,
+    RETRAIN_POLICY,
     JOB,
     POD,
     SERVICE,

@@ -10,6 +10,8 @@ from sentops_core.domain.resources import (
     DatasetRef,
     DesiredState,
     ModelVersion,
+    RetrainPolicy,
+    RetrainPolicySpec,
     Routing,
     TrainerStatus,
     TrainingJob,
@@ -180,6 +182,32 @@ class ClusterControlPlane:
         spec = {"desiredState": DesiredState.ARCHIVED.value}
         await self._change_version(version, spec, actor, "rolled_back", evidence)
         return await self._resources.version(target.metadata.name)
+
+    # Retraining policies: people apply them, so that git or kubectl stays the one place where they are written
+
+    async def policies(self) -> list[RetrainPolicy]:
+        return await self._resources.policies()
+
+    async def policy(self, name: str) -> RetrainPolicy:
+        return await self._resources.policy(name)
+
+    async def put_policy(
+        self, name: str, spec: RetrainPolicySpec, *, generation: int | None, actor: str
+    ) -> RetrainPolicy:
+        del spec, generation, actor
+        raise Conflict(
+            "In a cluster a retraining policy is a RetrainPolicy resource: "
+            f"change {name} with kubectl apply, or in the repository that Argo CD follows."
+        )
+
+    async def delete_policy(self, name: str, *, actor: str) -> None:
+        del actor
+        raise Conflict(
+            "In a cluster a retraining policy is a RetrainPolicy resource: "
+            f"kubectl delete retrainpolicy {name} -n {self._resources.namespace}."
+        )
+
+    # Who serves
 
     async def routing(self) -> Routing:
         """As the mirror keeps it: an API server that is away stops nobody from being answered."""

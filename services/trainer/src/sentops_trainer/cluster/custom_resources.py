@@ -8,14 +8,14 @@ import structlog
 from pydantic import ValidationError
 
 from sentops_core.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
-from sentops_core.domain.resources import ModelVersion, TrainingJob
+from sentops_core.domain.resources import ModelVersion, RetrainPolicy, TrainingJob
 from sentops_core.kube import KubeApi, Manifest
 from sentops_core.kube.agreed import ATTEMPT_LABEL, RUN_CONTAINER, TRAINING_JOB_LABEL
-from sentops_core.kube.kinds import MODEL_VERSION, POD, TRAINING_JOB, Kind
+from sentops_core.kube.kinds import MODEL_VERSION, POD, RETRAIN_POLICY, TRAINING_JOB, Kind
 
 log = structlog.get_logger()
 
-Resource = TypeVar("Resource", TrainingJob, ModelVersion)
+Resource = TypeVar("Resource", TrainingJob, ModelVersion, RetrainPolicy)
 
 _NODE_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"  # of a run on several nodes
 # The kubelet cuts from the front of what is asked for, so more is read than shown.
@@ -53,6 +53,19 @@ class CustomResources:
     async def version(self, name: str) -> ModelVersion:
         with _about("model version", name):
             return parse(ModelVersion, await self._api.get(MODEL_VERSION, self.namespace, name))
+
+    async def policy_manifests(self) -> list[Manifest]:
+        with _listing(RETRAIN_POLICY):
+            return await self._api.list(RETRAIN_POLICY, self.namespace)
+
+    async def policies(self) -> list[RetrainPolicy]:
+        """By name."""
+        found = readable(RetrainPolicy, await self.policy_manifests())
+        return sorted(found, key=lambda one: one.metadata.name)
+
+    async def policy(self, name: str) -> RetrainPolicy:
+        with _about("retraining policy", name):
+            return parse(RetrainPolicy, await self._api.get(RETRAIN_POLICY, self.namespace, name))
 
     async def create_job(self, job: TrainingJob, annotations: Mapping[str, str]) -> None:
         metadata = job.metadata

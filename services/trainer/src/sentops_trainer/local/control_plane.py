@@ -6,6 +6,8 @@ from sentops_core.domain.errors import Unauthenticated
 from sentops_core.domain.resources import (
     DatasetRef,
     ModelVersion,
+    RetrainPolicy,
+    RetrainPolicySpec,
     Routing,
     TrainerStatus,
     TrainingJob,
@@ -92,6 +94,20 @@ class LocalControlPlane:
     async def roll_back(self, name: str, *, actor: str, reason: str) -> ModelVersion:
         self.changed = True
         return await self._resources.roll_back(name, actor=actor, reason=reason)
+
+    async def policies(self) -> list[RetrainPolicy]:
+        return await self._resources.policies()
+
+    async def policy(self, name: str) -> RetrainPolicy:
+        return await self._resources.policy(name)
+
+    async def put_policy(
+        self, name: str, spec: RetrainPolicySpec, *, generation: int | None, actor: str
+    ) -> RetrainPolicy:
+        return await self._resources.put_policy(name, spec, generation=generation, actor=actor)
+
+    async def delete_policy(self, name: str, *, actor: str) -> None:
+        await self._resources.delete_policy(name, actor=actor)
 
     async def routing(self) -> Routing:
         return (await self._resources.routed(self._model_name)).routing

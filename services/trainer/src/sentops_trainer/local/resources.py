@@ -13,6 +13,8 @@ from sentops_core.domain.resources import (
     ModelVersion,
     ModelVersionPhase,
     ModelVersionStatus,
+    RetrainPolicy,
+    RetrainPolicySpec,
     TrainerStatus,
     TrainingJob,
     TrainingJobStatus,
@@ -23,6 +25,7 @@ from sentops_core.store.datasets import Datasets
 from sentops_core.store.feedback import Feedback
 from sentops_core.store.model_versions import ModelVersionRow, ModelVersions
 from sentops_core.store.pool import Connection
+from sentops_core.store.retrain_policies import RetrainPolicies
 from sentops_core.store.routing import RoutingRow, RoutingTable
 from sentops_core.store.training_jobs import TrainingEvent, TrainingJobRow, TrainingJobs
 from sentops_trainer.chosen_dataset import chosen_dataset
@@ -56,6 +59,7 @@ class Resources:
         self._routing = RoutingTable(connection)
         self._datasets = Datasets(connection)
         self._feedback = Feedback(connection)
+        self._policies = RetrainPolicies(connection)
         self._audit = Audit(connection)
 
     # Training jobs
@@ -244,6 +248,40 @@ class Resources:
             (await self._versions.locked(name)).version.status, message, now=datetime.now(UTC)
         )
         await self._versions.save_status(name, status)
+
+    # Retraining policies
+
+    async def policies(self) -> list[RetrainPolicy]:
+        return [row.policy for row in await self._policies.all()]
+
+    async def policy(self, name: str) -> RetrainPolicy:
+        return (await self._policies.get(name)).policy
+
+    async def put_policy(
+        self, name: str, spec: RetrainPolicySpec, *, generation: int | None, actor: str
+    ) -> RetrainPolicy:
+        """Made, or given this spec; `generation` is the one that was looked at. The same spec is no change."""
+        evidence: dict[str, object] = {"spec": spec.to_document()}
+        row = await self._policies.find(name)
+        if row is None:
+            policy = await self._policies.create(name, spec, created_by=actor)
+            await self._audit.record(actor, "retrain_policy.created", name, evidence)
+            return policy
+        before = row.policy
+        if before.spec == spec:
+            return before
+        evidence["before"] = before.spec.to_document()
+        seen = before.metadata.generation if generation is None else generation
+        policy = await self._policies.change(name, spec, generation=seen)
+        await self._audit.record(actor, "retrain_policy.changed", name, evidence)
+        return policy
+
+    async def delete_policy(self, name: str, *, actor: str) -> None:
+        """Trainings that it started go on."""
+        policy = await self.policy(name)
+        await self._policies.delete(name)
+        evidence: dict[str, object] = {"spec": policy.spec.to_document()}
+        await self._audit.record(actor, "retrain_policy.deleted", name, evidence)
 
     # Routing
 
