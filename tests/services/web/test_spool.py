@@ -58,6 +58,17 @@ async def test_a_full_spool_refuses_by_rows_and_by_bytes(folder: Path) -> None:
         assert spool.state().rows == 3
 
 
+async def test_how_full_it_is_goes_by_what_ends_first(tmp_path: Path) -> None:
+    with (
+        closing(Spool.open(tmp_path / "rows", max_rows=4, max_bytes=10**6)) as by_rows,
+        closing(Spool.open(tmp_path / "bytes", max_rows=10**6, max_bytes=20)) as by_bytes,
+    ):
+        for one in (by_rows, by_bytes):
+            assert one.state().filled == 0
+            await one.append([a_record(1)])
+        assert (by_rows.state().filled, by_bytes.state().filled) == (0.25, 0.5)
+
+
 async def test_a_crowd_cannot_pass_the_bound_together(folder: Path) -> None:
     with closing(Spool.open(folder, max_rows=50, max_bytes=10_000)) as spool:
         outcomes = await asyncio.gather(

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from sentops_core.http import create_app
 from sentops_core.http.app import new_registry
 from sentops_core.http.health import Degraded
+from sentops_core.http.outgoing import CARRIES_TRACE
 from sentops_core.language import language_detector
 from sentops_core.store.pool import open_pool
 from sentops_web.answering import Answering, Limits
@@ -96,7 +97,9 @@ async def _open(
     )
     stack.push_async_callback(pool.close)
     http = await stack.enter_async_context(
-        httpx.AsyncClient(limits=httpx.Limits(max_connections=64), trust_env=False)
+        httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=64), trust_env=False, event_hooks=CARRIES_TRACE
+        )
     )
     routing = RoutingClient(http, settings.trainer_url, settings.spool_dir / "routing.json")
     await routing.refresh()
@@ -149,6 +152,7 @@ def watch_state(metrics: WebMetrics, spool: Spool, routing: RoutingClient) -> No
 
     metrics.spool_rows.set_function(lambda: spool.state().rows)
     metrics.spool_bytes.set_function(lambda: spool.state().bytes)
+    metrics.spool_filled.set_function(lambda: spool.state().filled)
     metrics.spool_oldest_age.set_function(oldest_age)
     metrics.routing_revision.set_function(lambda: routing.current.revision)
     metrics.routing_age.set_function(

@@ -14,6 +14,7 @@ class WebMetrics:
     rate_limited: Counter
     spool_rows: Gauge
     spool_bytes: Gauge
+    spool_filled: Gauge
     spool_oldest_age: Gauge
     spool_refusals: Counter
     database_rows: Counter
@@ -55,6 +56,10 @@ class WebMetrics:
             ),
             spool_rows=gauge("sentops_web_spool_rows", "Rows on disk, not yet in the database."),
             spool_bytes=gauge("sentops_web_spool_bytes", "Their size."),
+            spool_filled=gauge(
+                "sentops_web_spool_filled_ratio",
+                "Share of the room for them in use, in rows or bytes, whichever ends first.",
+            ),
             spool_oldest_age=gauge(
                 "sentops_web_spool_oldest_age_seconds",
                 "How long the oldest of them waits; 0 when none does.",

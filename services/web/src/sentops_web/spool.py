@@ -95,6 +95,7 @@ class SpoolState:
     rows: int
     bytes: int
     oldest_at: float | None
+    filled: float  # 1: neither row nor byte more
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,8 @@ class Spool:
         await self._arrived.wait()
 
     def state(self) -> SpoolState:
-        return SpoolState(self._rows, self._bytes, self._oldest_at)
+        filled = max(self._rows / self._max_rows, self._bytes / self._max_bytes)
+        return SpoolState(self._rows, self._bytes, self._oldest_at, filled)
 
     def close(self) -> None:
         """Write what was handed in, then let go of the folder."""
