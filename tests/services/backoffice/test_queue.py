@@ -257,5 +257,13 @@ async def test_own_answers_come_in_pages(admin: Browser, pool: Pool) -> None:
     texts = re.findall(r"testo \d+", page.text + rest.text)
     assert len(texts) == 60
     assert len(set(texts)) == 60
+    of_api, before = [], ""
+    while before is not None:
+        found = await admin.client.get(f"{API}/mine", params={"before": before, "limit": 25})
+        of_api += [one["text"] for one in found.json()["answers"]]
+        before = found.json()["next"]
+    assert of_api == texts
+    odd = await admin.client.get(f"{API}/mine", params={"before": "yesterday"})
+    assert odd.status_code == 422
     done = await admin.client.get(f"{QUEUE}/texts", params={"state": "done"})
     assert "before=" in done.text

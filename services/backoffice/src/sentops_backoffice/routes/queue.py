@@ -10,9 +10,9 @@ from sentops_backoffice import labelling
 from sentops_backoffice.access import Actor, ActorDep, needs
 from sentops_backoffice.deps import Connection, PartsDep
 from sentops_backoffice.forms import read_form, text_fields
-from sentops_backoffice.inbox_query import microseconds_of, moment_of_microseconds
 from sentops_backoffice.labelling_figures import NEWEST_TEXTS, agreement
 from sentops_backoffice.labelling_views import ItemView, Look, item_view
+from sentops_backoffice.own_votes import BeforeOwn, own_vote_after, own_vote_of
 from sentops_backoffice.page import Page, PageDep
 from sentops_backoffice.sentences import said
 from sentops_core.domain.errors import InvalidInput
@@ -136,14 +136,12 @@ async def get_mine(
     page: PageDep,
     connection: Connection,
     actor: ActorDep,
-    before: Annotated[str, Query(pattern=r"^(\d{1,17}\.\d{1,19})?$")] = "",
+    before: BeforeOwn = "",
 ) -> Response:
     votes = await Labelling(connection).own_votes(
-        actor.name, before=_moment_and_id(before), limit=_ROWS
+        actor.name, before=own_vote_of(before), limit=_ROWS
     )
-    older = ""
-    if len(votes) == _ROWS:
-        older = f"{microseconds_of(votes[-1].voted_at)}.{votes[-1].item}"
+    older = own_vote_after(votes, _ROWS)
     return page.render("queue_mine.html", current="queue", votes=votes, older=older)
 
 
@@ -308,10 +306,3 @@ def _whole(fields: dict[str, str], name: str, low: int, high: int) -> int:
             high=high,
         )
     return int(text)
-
-
-def _moment_and_id(text: str) -> tuple[datetime, int] | None:
-    if not text:
-        return None
-    microseconds, _, item = text.partition(".")
-    return moment_of_microseconds(int(microseconds)), min(int(item), _LAST_ID)

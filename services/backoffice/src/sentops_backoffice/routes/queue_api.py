@@ -11,6 +11,7 @@ from sentops_backoffice.access import Actor, ActorDep, needs
 from sentops_backoffice.deps import Connection, PartsDep
 from sentops_backoffice.labelling_figures import agreement
 from sentops_backoffice.labelling_views import ItemView, Look, item_view
+from sentops_backoffice.own_votes import BeforeOwn, own_vote_after, own_vote_of
 from sentops_core.domain.base import Body, Label, Moment
 from sentops_core.domain.labelling import Reason, State
 from sentops_core.domain.quality import Accuracy
@@ -151,6 +152,7 @@ class OwnAnswer(Body):
 
 class OwnAnswers(Body):
     answers: list[OwnAnswer]
+    next: str | None = Field(description="Give it back as `before` for the next page.")
 
 
 class ProgressBody(Body):
@@ -298,8 +300,12 @@ async def post_undo(connection: Connection, actor: ActorDep) -> Item:
 
 
 @router.get("/mine", summary="One's own answers, newest first")
-async def get_mine(connection: Connection, actor: ActorDep, limit: Limit = 100) -> OwnAnswers:
-    votes = await Labelling(connection).own_votes(actor.name, limit=limit)
+async def get_mine(
+    connection: Connection, actor: ActorDep, before: BeforeOwn = "", limit: Limit = 100
+) -> OwnAnswers:
+    votes = await Labelling(connection).own_votes(
+        actor.name, before=own_vote_of(before), limit=limit
+    )
     answers = [
         OwnAnswer(
             item=vote.item,
@@ -311,7 +317,7 @@ async def get_mine(connection: Connection, actor: ActorDep, limit: Limit = 100) 
         )
         for vote in votes
     ]
-    return OwnAnswers(answers=answers)
+    return OwnAnswers(answers=answers, next=own_vote_after(votes, limit))
 
 
 @router.get("/adjudication", summary="Texts that people label differently")
