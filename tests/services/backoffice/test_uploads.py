@@ -2,11 +2,13 @@
 
 import io
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import openpyxl
 import pytest
+from structlog.testing import capture_logs
 
 from sentops_backoffice import staging
 from sentops_backoffice.uploads import shown_name
@@ -19,6 +21,7 @@ from tests.services.backoffice.support import (
     a_backoffice,
     labelled_csv,
 )
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.pg
 
@@ -203,6 +206,22 @@ async def test_uploads_are_bounded_in_time(
     assert (await sent(admin, labelled_csv())).status_code == 303  # makes room as well
     async with transaction(pool) as connection:
         assert await connection.fetchval("SELECT count(*) FROM staged_uploads") == 1
+
+
+async def test_old_uploads_go_by_themselves_also_after_a_database_in_trouble(
+    admin: Browser, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sent(admin, labelled_csv())
+    async with transaction(pool) as connection:
+        await connection.execute("UPDATE staged_uploads SET expires_at = now() - interval '1 s'")
+        await connection.execute("ALTER TABLE staged_uploads RENAME TO elsewhere")
+    monkeypatch.setattr(staging, "_TIDIED_EVERY", timedelta(milliseconds=20))
+    with capture_logs() as told:
+        async with staging.tidied(pool):
+            await eventually(lambda: any(one["event"] == "uploads_not_tidied" for one in told))
+            async with transaction(pool) as connection:
+                await connection.execute("ALTER TABLE elsewhere RENAME TO staged_uploads")
+            await eventually(lambda: {"uploads_expired"} <= {one["event"] for one in told})
 
 
 async def test_an_upload_survives_a_restart(

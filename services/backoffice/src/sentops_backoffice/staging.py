@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
+import asyncpg
 import structlog
 
 from sentops_backoffice.deps import Parts
@@ -19,7 +20,7 @@ from sentops_backoffice.uploads import Received, UploadFields, as_file
 from sentops_core.datasets.building import NO_PARENT, Built, build_from_file
 from sentops_core.datasets.preview import Preview, preview_file
 from sentops_core.datasets.reading import read_file
-from sentops_core.domain.errors import Conflict
+from sentops_core.domain.errors import Conflict, PlatformError
 from sentops_core.domain.resources import DEFAULT_LABELS
 from sentops_core.store.datasets import Datasets
 from sentops_core.store.pool import Pool, transaction
@@ -123,7 +124,7 @@ async def _tidy(pool: Pool) -> None:
                 gone = await StagedUploads(connection).remove_expired()
             if gone:
                 log.info("uploads_expired", count=gone)
-        except Exception as error:  # noqa: BLE001 - the database may be away; the next round tries again
+        except (PlatformError, asyncpg.PostgresError) as error:  # the next round tries again
             log.warning("uploads_not_tidied", reason=str(error))
         await asyncio.sleep(_TIDIED_EVERY.total_seconds())
 
