@@ -12,7 +12,7 @@ from sentops_core.domain.errors import Conflict, InvalidInput, NotFound
 from sentops_core.domain.text import normalise
 from sentops_core.domain.trust import SourceFigures, figures_by, most_suspect_first
 from sentops_core.store.audit import Audit
-from sentops_core.store.feedback_inbox import FeedbackInbox, Review, Reviewed
+from sentops_core.store.feedback_inbox import FeedbackInbox, JudgedVote, Review, Reviewed
 from sentops_core.store.pool import Connection
 from sentops_core.store.quarantine import Quarantine, Quarantined
 
@@ -99,8 +99,8 @@ async def sources(connection: Connection, *, now: datetime) -> Sources:
     )
 
 
-def _source_of(vote: object) -> str:
-    return str(vote.source)  # type: ignore[attr-defined]
+def _source_of(vote: JudgedVote) -> str:
+    return vote.source
 
 
 async def figures_of(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sentops_core.domain.quality import Accuracy, accuracy_of
 
@@ -62,7 +62,10 @@ class Vote(Protocol):
     def voted_at(self) -> datetime: ...
 
 
-def figures_by(votes: Sequence[Vote], key: Callable[[Vote], str]) -> dict[str, SourceFigures]:
+AnyVote = TypeVar("AnyVote", bound=Vote)
+
+
+def figures_by(votes: Sequence[AnyVote], key: Callable[[AnyVote], str]) -> dict[str, SourceFigures]:
     """Figures of each group of votes; `key` names a vote's group."""
     said: defaultdict[bytes, dict[str, str]] = defaultdict(dict)  # of each text by each client
     for vote in sorted(votes, key=lambda vote: vote.voted_at):
