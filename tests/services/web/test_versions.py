@@ -44,7 +44,9 @@ async def test_a_version_on_trial_says_for_how_many(
     )
     async with start_web(database_url=database_url) as web, a_visitor(web) as visitor:
         page = (await visitor.get("/versions/reviews-2")).text
-    assert "it answers 10 of 100 visitors" in page
+        champion = (await visitor.get("/versions/reviews-1")).text
+    assert "It is being tried: it answers 10 of 100 visitors" in page
+    assert "It answers 90 of 100 visitors; the others try its successor" in champion
     assert "secret" not in page, "where somebody keeps an encoder is nobody's business"
 
 

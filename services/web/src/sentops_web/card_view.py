@@ -60,7 +60,9 @@ def _state(card: Card, words: Words) -> str:
         return words("card.before")
     if card.share == 100:
         return words("card.now")
-    return words("card.part", share=card.share)
+    if card.on_trial:
+        return words("card.trial", share=card.share)
+    return words("card.most", share=card.share)
 
 
 def _method(card: Card, words: Words) -> str:

@@ -27,6 +27,7 @@ class Card:
 
     name: str
     share: int
+    on_trial: bool = False
     created_at: datetime | None = None
     labels: tuple[str, ...] = ()
     method: str | None = None
@@ -53,7 +54,13 @@ class Cards:
             raise Unavailable("The database does not answer just now; try again soon.") from error
         if share is None and (facts is None or facts.phase in _UNSEEN):
             raise NotFound("There is no such model version, or it has not answered anybody yet.")
-        return Card(name, share or 0) if facts is None else _card(facts, share or 0)
+        tried = any(
+            one.model_version == name and one.name == "candidate"
+            for one in self._routing.current.variants
+        )
+        if facts is None:
+            return Card(name, share or 0, tried)
+        return _card(facts, share or 0, on_trial=tried)
 
 
 def share_of(routing: Routing, name: str) -> int | None:
@@ -64,12 +71,13 @@ def share_of(routing: Routing, name: str) -> int | None:
     return sum(weights) if weights else None
 
 
-def _card(facts: VersionFacts, share: int) -> Card:
+def _card(facts: VersionFacts, share: int, *, on_trial: bool) -> Card:
     base = facts.base_model or ""
     counts = sorted((facts.languages or {}).items(), key=lambda pair: -pair[1])
     return Card(
         name=facts.name,
         share=share,
+        on_trial=on_trial,
         created_at=facts.created_at,
         labels=tuple(facts.labels or ()),
         method=facts.method,
