@@ -10,6 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sentops_core import trace_context
 from sentops_core.kube.kinds import TRAINING_JOB
 from sentops_operator.startup import Operator, Patience
 from tests.operator.actors import NAMESPACE, Cluster
@@ -128,6 +129,14 @@ async def test_a_good_token_is_believed_for_a_while_and_a_bad_one_is_not(
     for _ in range(2):
         await post(http, at(1), token="unknown")
     assert cluster.kube.counted()["create", "tokenreviews"] == 3
+
+
+async def test_a_refusal_names_the_trace_of_the_report(http: httpx.AsyncClient) -> None:
+    trace = trace_context.new_trace()
+    answer = await http.post(PLACE, json=at(1), headers={"traceparent": trace.traceparent})
+    assert answer.json()["trace_id"] == trace.trace_id
+    other = await http.post(PLACE, json=at(1), headers={"traceparent": "00-no-00"})
+    assert other.json()["trace_id"] not in {trace.trace_id, "no"}
 
 
 async def test_progress_of_a_job_that_is_not_there_is_404(http: httpx.AsyncClient) -> None:

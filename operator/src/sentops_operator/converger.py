@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from sentops_core import trace_context
 from sentops_core.domain.errors import Conflict, NotFound, PlatformError
 from sentops_core.domain.resources import ModelVersion, TrainingJob, TrainingJobPhase
 from sentops_core.domain.version_states import in_flight
@@ -76,7 +77,10 @@ class Converger:
             self._first_seen.setdefault(job["metadata"].get("uid", ""), time.monotonic())
 
     async def _turn(self, key: Key) -> str:
-        with structlog.contextvars.bound_contextvars(**{_LOG_KEYS[key.kind]: key.name}):
+        with (
+            structlog.contextvars.bound_contextvars(**{_LOG_KEYS[key.kind]: key.name}),
+            trace_context.working_on(trace_context.new_trace()),
+        ):
             try:
                 after = await self._converge(key)
             except NotFound:

@@ -8,10 +8,12 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from pydantic import Field, ValidationError
 
+from sentops_core import trace_context
 from sentops_core.domain.base import Document
 from sentops_core.domain.errors import PlatformError
 from sentops_core.domain.resources import TrainerStatus
@@ -88,9 +90,9 @@ def build_server(
     async def readyz(_: web.Request) -> web.Response:
         return _probe(why_not_ready())
 
-    async def metrics(_: web.Request) -> web.Response:
-        body = generate_latest(registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": media_type})
 
     async def post_progress(request: web.Request) -> web.Response:
         """Answers 200 with what was understood; a report never changes the outcome of a run."""
@@ -116,12 +118,21 @@ def build_server(
         queue.add_after(Key(KeyKind.TRAINING_JOB, namespace, name), wait)
         return web.json_response(report.to_document())
 
-    app = web.Application(client_max_size=_LONGEST_REPORT)
+    app = web.Application(client_max_size=_LONGEST_REPORT, middlewares=[_traced])
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     app.router.add_post("/training-jobs/{namespace}/{name}/progress", post_progress)
     return app
+
+
+@web.middleware
+async def _traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A further piece of what the caller works on: a run names its trace with each report."""
+    headers = request.headers
+    caller = trace_context.parse(headers.get("traceparent", ""), headers.get("tracestate", ""))
+    with trace_context.working_on(caller.child() if caller else trace_context.new_trace()):
+        return await handler(request)
 
 
 def _probe(trouble: str | None) -> web.Response:
@@ -137,6 +148,8 @@ def _problem(status: int, code: str, detail: str) -> web.Response:
         "code": code,
         "detail": detail,
     }
+    if (trace := trace_context.current()) is not None:
+        document["trace_id"] = trace.trace_id
     return web.Response(
         text=json.dumps(document), status=status, content_type="application/problem+json"
     )

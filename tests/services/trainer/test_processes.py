@@ -1,5 +1,6 @@
 """Runs as processes: found again after a crash between any two steps, never started twice."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sentops_core import trace_context
 from sentops_core.domain.resources import Hyperparameters, Method
 from sentops_core.domain.run import RunSpec, RunState
 from sentops_trainer.local.processes import Processes
@@ -84,6 +86,24 @@ async def test_a_note_that_a_power_cut_left_empty_is_a_lost_run(processes: Proce
     processes.stop(JOB, 1)
     await processes.start(a_spec(attempt=2))
     assert running_pid(processes)
+
+
+async def test_a_run_goes_on_with_the_trace_that_started_it(
+    processes: Processes, tmp_path: Path
+) -> None:
+    started = trace_context.new_trace()
+    with trace_context.working_on(started):
+        await processes.start(a_spec())
+    log = processes.folder(JOB).log_file(1)
+    # There is no such dataset: the run says so, and ends.
+    failed = await eventually(lambda: _lines(log, "run_failed"), within=60)
+    assert failed[0]["trace_id"] == started.trace_id
+    assert failed[0]["span_id"] != started.span_id
+
+
+def _lines(log: Path, event: str) -> list[dict[str, str]]:
+    lines = [line for line in log.read_text().splitlines() if line.startswith("{")]
+    return [found for line in lines if (found := json.loads(line)).get("event") == event]
 
 
 def _pid_in(file: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sentops_core import trace_context
 from sentops_core.domain.resources import TrainerStatus
 from sentops_core.domain.run import RunExit
 from sentops_trainer.progress import Progress
@@ -21,6 +22,7 @@ class StatusServer:
     url: str = ""
     answer: int = 200
     tokens: set[str] = field(default_factory=set)
+    traces: list[str | None] = field(default_factory=list)
     posts: list[TrainerStatus] = field(default_factory=list)
 
     def percentages(self) -> list[int]:
@@ -38,6 +40,7 @@ def status_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.tokens.add(self.headers["Authorization"])
+            seen.traces.append(self.headers["traceparent"])
             seen.posts.append(TrainerStatus.model_validate(body["trainerStatus"]))
             self.send_response(seen.answer)
             self.end_headers()
@@ -93,6 +96,13 @@ def test_posts_in_quick_succession_are_left_out(status_server: StatusServer) -> 
         progress.report(percent)
     progress.report(90, force=True)
     assert status_server.percentages() == [10, 90]
+
+
+def test_posts_name_the_trace_of_the_run(status_server: StatusServer) -> None:
+    run = trace_context.new_trace()
+    with trace_context.working_on(run):
+        Progress.from_environment().report(10)
+    assert status_server.traces == [run.traceparent]
 
 
 def test_without_an_address_nothing_is_posted() -> None:

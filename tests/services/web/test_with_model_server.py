@@ -5,7 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
+from sentops_core import trace_context
 from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
 from tests.services.web.conftest import StartWeb, Web
@@ -53,6 +57,29 @@ async def test_answers_carry_the_version_and_digest_of_the_model_that_gave_them(
     assert len(explained.json()["words"]) == 3
     assert table.text.count("reviews-2") == 2
     assert rows[:2] == [("reviews-1", first.digest), ("reviews-2", second.digest)]
+
+
+async def test_the_trace_of_a_question_reaches_the_model_server(
+    start_web: StartWeb, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    asked = trace_context.new_trace()
+    seen: list[str] = []
+
+    async def model(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(Headers(scope=scope).get("traceparent", ""))
+        await JSONResponse({}, 503)(scope, receive, send)
+
+    with served(model) as url:
+        trainer.route(a_variant(url))
+        async with start_web() as web:
+            headers = {"traceparent": asked.traceparent}
+            answer = await web.client.post("/api/predict", json={"text": "a"}, headers=headers)
+    assert answer.json()["code"] == "model_unavailable"
+    assert answer.json()["trace_id"] == asked.trace_id
+    handed_on = trace_context.parse(seen[0])
+    assert handed_on is not None
+    assert handed_on.trace_id == asked.trace_id
+    assert handed_on.span_id != asked.span_id
 
 
 async def recorded(web: Web) -> list[tuple[str, str]]:

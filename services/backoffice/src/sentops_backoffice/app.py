@@ -43,6 +43,7 @@ from sentops_backoffice.staging import tidied
 from sentops_backoffice.trainer import Trainer
 from sentops_core.http import create_app
 from sentops_core.http.app import new_registry
+from sentops_core.http.outgoing import CARRIES_TRACE
 from sentops_core.language import language_detector
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import open_pool, transaction
@@ -62,7 +63,11 @@ def create_backoffice(settings: Settings) -> FastAPI:
             ) as pool,
             # Never by a proxy of the environment: the trainer is a neighbour, and the token is for it alone.
             httpx.AsyncClient(
-                base_url=settings.trainer_url, headers=token, timeout=30, trust_env=False
+                base_url=settings.trainer_url,
+                headers=token,
+                timeout=30,
+                trust_env=False,
+                event_hooks=CARRIES_TRACE,
             ) as client,
         ):
             async with transaction(pool) as connection:

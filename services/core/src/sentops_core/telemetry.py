@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from sentops_core import trace_context
+
 
 def configure_logging(
     program: str, level: str = "INFO", *, to: logging.Handler | None = None
@@ -12,6 +14,7 @@ def configure_logging(
     """Send every logger's lines, ours and the libraries', through one renderer to stderr, or as JSON `to` a handler."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
@@ -45,3 +48,13 @@ def configure_logging(
     logging.getLogger("httpx").setLevel("WARNING")
     logging.getLogger("kopf.objects").setLevel("WARNING")  # a line for every event of a watch
     structlog.contextvars.bind_contextvars(program=program)
+
+
+def _name_trace(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """The piece of work that the line is about, named when it is written, so that requests without lines pay nothing."""
+    context = trace_context.current()
+    if context is not None:
+        event["trace_id"], event["span_id"] = context.trace_id, context.span_id
+    return event

@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from sentops_core import trace_context
 from sentops_core.domain.errors import PlatformError
 from sentops_core.domain.resources import TrainingJob, TrainingJobPhase
 from sentops_core.lifecycle import converge_model_version, converge_training_job
@@ -73,17 +74,21 @@ class ConvergeLoop:
                 self._metrics.training_jobs.labels(phase.value).set(phases[phase])
 
     async def _guard(self, kind: str, name: str, step: Callable[[], Awaitable[bool]]) -> None:
-        try:
-            for _ in range(_STEPS_PER_ROUND):
-                if not await step():
-                    break
-            self._metrics.converges.labels(kind, "ok").inc()
-        except PlatformError as error:
-            self._metrics.converges.labels(kind, error.code).inc()
-            log.warning("converge_failed", kind=kind, name=name, code=error.code, error=str(error))
-        except Exception:
-            self._metrics.converges.labels(kind, "internal").inc()
-            log.exception("converge_failed", kind=kind, name=name)
+        # A trace of its own: the model server's lines about a slot are found by it as well.
+        with trace_context.working_on(trace_context.new_trace()):
+            try:
+                for _ in range(_STEPS_PER_ROUND):
+                    if not await step():
+                        break
+                self._metrics.converges.labels(kind, "ok").inc()
+            except PlatformError as error:
+                self._metrics.converges.labels(kind, error.code).inc()
+                log.warning(
+                    "converge_failed", kind=kind, name=name, code=error.code, error=str(error)
+                )
+            except Exception:
+                self._metrics.converges.labels(kind, "internal").inc()
+                log.exception("converge_failed", kind=kind, name=name)
 
     async def _job_step(self, name: str) -> bool:
         job = await self._substrate.training_job(name)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import structlog
 
+from sentops_core import trace_context
+
 _SECONDS_BETWEEN_POSTS = 2.0
 _TIMEOUT_SECONDS = 5.0
 _log = structlog.get_logger()
@@ -53,14 +55,13 @@ class Progress:
     def _post(self, document: dict[str, object]) -> None:
         if self._url is None or not self._url.startswith(("http://", "https://")):
             return
+        headers = {
+            "Authorization": f"Bearer {self._token()}",
+            "Content-Type": "application/json",
+        }
+        trace_context.carry(headers)
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
-            self._url,
-            data=json.dumps(document).encode(),
-            headers={
-                "Authorization": f"Bearer {self._token()}",
-                "Content-Type": "application/json",
-            },
-            method="POST",
+            self._url, data=json.dumps(document).encode(), headers=headers, method="POST"
         )
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
+from sentops_core import trace_context
 from sentops_core.domain.errors import PlatformError
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.run import RunExit, RunResult, RunSpec
@@ -134,4 +135,5 @@ def _failure(error: BaseException, seconds: float) -> RunResult:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with trace_context.working_on(trace_context.of_environment()):
+        sys.exit(main())

@@ -6,11 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from starlette.types import ASGIApp
 
 from sentops_core.http.errors import PROBLEM_RESPONSES, add_error_handlers
 from sentops_core.http.health import Readiness, health_router
 from sentops_core.http.limits import BodyLimit
-from sentops_core.http.metrics import HttpMetrics, RequestMetrics, metrics_router
+from sentops_core.http.metrics import HttpMetrics, metrics_router
+from sentops_core.http.observed import Observed
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
@@ -22,6 +24,17 @@ def new_registry() -> CollectorRegistry:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+class _Service(FastAPI):
+    """Observed outside of everything else: what a middleware refuses, and the 500 of a defect, count as well."""
+
+    def __init__(self, metrics: HttpMetrics, **options: Any) -> None:
+        super().__init__(**options)
+        self._metrics = metrics
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Observed(super().build_middleware_stack(), self._metrics)
 
 
 def create_app(
@@ -38,7 +51,8 @@ def create_app(
 
     Resources open in `lifespan` and travel as its state (`request.state.<name>`).
     """
-    app = FastAPI(
+    app = _Service(
+        HttpMetrics.on(registry),
         title=title,
         lifespan=lifespan,
         docs_url=docs_url,
@@ -47,7 +61,6 @@ def create_app(
     )
     add_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
-    app.add_middleware(RequestMetrics, metrics=HttpMetrics.on(registry))
     app.include_router(health_router(readiness))
     app.include_router(metrics_router(registry))
     for router in routers:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from sentops_core import trace_context
 from sentops_core.domain import errors
 
 log = structlog.get_logger()
@@ -49,13 +50,18 @@ def problem(
     headers: dict[str, str] | None = None,
     **members: object,
 ) -> JSONResponse:
-    """One application/problem+json answer; extra members (such as `errors`) are added as they are."""
+    """One application/problem+json answer; extra members (such as `errors`) are added as they are.
+
+    `trace_id` is what a person can quote: our log lines of this request have it too.
+    """
+    trace = trace_context.current()
     body = {
         "type": f"urn:sentops:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
         "detail": detail,
+        **({"trace_id": trace.trace_id} if trace is not None else {}),
         **members,
     }
     return JSONResponse(body, status, headers, media_type="application/problem+json")

@@ -17,6 +17,7 @@ import psutil
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from sentops_core import trace_context
 from sentops_core.domain.errors import Unavailable
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import TrainerStatus
@@ -157,7 +158,7 @@ class Processes:
         log.info("run_started", training_job=spec.training_job, attempt=spec.attempt, pid=pid)
 
     def _environment(self, folder: RunFolder, spec: RunSpec) -> dict[str, str]:
-        return {
+        environment = {
             **passed_on(os.environ),
             "KUBEFLOW_TRAINER_SERVER_URL": f"{self._progress_url}/training-jobs/{spec.training_job}/progress",
             "KUBEFLOW_TRAINER_SERVER_TOKEN": str(folder.token_file),
@@ -170,6 +171,10 @@ class Processes:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
+        trace = trace_context.current()
+        if trace is not None:  # the run's own log lines are found by ours about its start
+            environment["TRACEPARENT"] = trace.traceparent
+        return environment
 
     def observe(self, job_name: str) -> Run | None:
         """The newest attempt of a job as its folder and the process table tell it."""

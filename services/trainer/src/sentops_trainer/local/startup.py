@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 from prometheus_client import CollectorRegistry
 
+from sentops_core.http.outgoing import CARRIES_TRACE
 from sentops_core.store.pool import Pool, transaction
 from sentops_trainer.control_plane import ControlPlane, Substrate
 from sentops_trainer.converge_loop import ConvergeLoop
@@ -27,7 +28,10 @@ async def open_one_machine(
     )
     control = {"authorization": f"Bearer {settings.model_control_token.get_secret_value()}"}
     async with httpx.AsyncClient(
-        base_url=settings.model_url, headers=control, trust_env=False
+        base_url=settings.model_url,
+        headers=control,
+        trust_env=False,
+        event_hooks=CARRIES_TRACE,
     ) as client:
         substrate = LocalSubstrate(
             pool,
