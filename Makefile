@@ -98,6 +98,10 @@ bench-operator: .venv/.installed  ## From apply to Job for 1, 100 and 1,000 Trai
 k8s-manifests: .venv/.installed  ## Render the chart into k8s/base, for kubectl apply -k k8s/ (HELM_OPTIONS="--set image.registry=...")
 	@$(RUN)/python -m tests.k8s.rendering $(HELM_OPTIONS)
 
+.PHONY: dashboards
+dashboards: .venv/.installed  ## Write grafana/dashboards from grafana/generator
+	@$(RUN)/python -m grafana.generator
+
 .PHONY: install
 install: .venv/.installed  ## The programs and their tools in .venv, from the lock (TORCH_BACKEND=auto: torch for this machine's GPU)
 	@[ $(TORCH_BACKEND) = cpu ] || $(UV) pip install --quiet --no-config --reinstall-package torch --torch-backend $(TORCH_BACKEND) torch==$(TORCH_VERSION)

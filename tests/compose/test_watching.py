@@ -235,6 +235,6 @@ def test_grafana_is_below_one_path_with_and_without_the_edge() -> None:
     environment = composition(settings(domain="a.example.org"))["grafana"].environment
     assert environment["GF_SERVER_ROOT_URL"] == "https://a.example.org/grafana/"
     assert environment["GF_SERVER_SERVE_FROM_SUB_PATH"] == "true"
-    (mount,) = [one for one in STACK["grafana"].mounts if one.of_a_folder]
-    assert (FOLDER / mount.source / "datasources" / SOURCES.name).resolve() == SOURCES
-    assert mount.target == "/etc/grafana/provisioning"
+    mounts = {mount.target: mount.source for mount in STACK["grafana"].mounts if mount.of_a_folder}
+    provisioning = FOLDER / mounts["/etc/grafana/provisioning"]
+    assert (provisioning / "datasources" / SOURCES.name).resolve() == SOURCES

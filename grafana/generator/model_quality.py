@@ -1,0 +1,381 @@
+"""How good each version is, by votes and without them, and whether texts and answers have changed since its training."""
+
+from collections.abc import Mapping
+
+from grafana.generator.panels import (
+    DOTTED,
+    ENDS,
+    Panel,
+    Row,
+    bars,
+    columns,
+    lines,
+    on,
+    on_all,
+    prom,
+    sql,
+    steps,
+    table,
+    words,
+)
+from grafana.generator.shared import LANGUAGE, MODEL, VERSION, dashboard, window
+
+_FEATURES = words(
+    {
+        "length": "length of the texts",
+        "language": "language",
+        "words": "words",
+        "unseen_words": "words unknown to it",
+        "labels": "labels answered",
+        "confidence": "confidence",
+    }
+)
+
+
+def _over_time(figure: str, *, beside: Mapping[str, str]) -> str:
+    """A figure with the ends of its interval, one series each; `beside`: others in the same picture, by their word."""
+    other = "".join(f", (' {word}', q.{column})" for word, column in beside.items())
+    return f"""
+        SELECT q.hour AS time, q.model_version || part.suffix AS metric, part.value
+          FROM quality_figures q
+         CROSS JOIN LATERAL (VALUES ('', q.{figure}), (' low', q.{figure}_low), (' high', q.{figure}_high){other})
+               AS part (suffix, value)
+         WHERE $__timeFilter(q.hour)
+           AND q.model_version = ANY (ARRAY[$version]::text[])
+           AND q.time_window = '$window'
+           AND q.language = '$language'
+           AND part.value IS NOT NULL
+         ORDER BY 1, 2
+        """  # noqa: S608 - column names of ours
+
+
+def _course(title: str, description: str, figure: str, **beside: str) -> Panel:
+    dotted = [on_all(f" {word}$", custom_lineStyle=DOTTED) for word in beside]
+    return lines(
+        title,
+        f"{description} Dashed: the ends of the 95 % interval. A line ends where nothing was known.",
+        sql(_over_time(figure, beside=beside), series=True),
+        unit="percentunit",
+        least=0 if figure == "calibration_error" else None,
+        most=None if figure == "calibration_error" else 1,
+        gap_hours=3,
+        overrides=[ENDS, *dotted],
+    )
+
+
+def _of_a_class(metric: str, word: str) -> Panel:
+    return lines(
+        f"{word} by label",
+        f"{word} of each label by votes, as the monitor says it now and said it before; from Prometheus, since there the "
+        "ends are known at any moment.",
+        prom(
+            f"""
+            sentops_quality_class_{metric}_ratio{{version=~"$version", window="$window", language="$language"}}
+            """,
+            "{{version}} {{label}}",
+        ),
+        unit="percentunit",
+        least=0,
+        most=1,
+    )
+
+
+_NEWEST = """
+SELECT q.model_version AS "Version", q.answers AS "Answers", q.votes AS "Votes",
+       q.accuracy AS "Accuracy", q.accuracy_low AS "Accuracy, low", q.accuracy_high AS "Accuracy, high",
+       q.macro_f1 AS "Macro F1", q.macro_f1_low AS "Macro F1, low", q.macro_f1_high AS "Macro F1, high",
+       q.calibration_error AS "Calibration error", q.estimated_accuracy AS "Estimated accuracy",
+       q.estimate_refused AS "Why no estimate", q.taken_at AS "As of"
+  FROM quality_figures q
+  JOIN model_versions v ON v.name = q.model_version
+ WHERE q.model_version = ANY (ARRAY[$version]::text[])
+   AND q.time_window = '$window'
+   AND q.language = '$language'
+   AND q.hour = (SELECT max(hour) FROM quality_figures
+                  WHERE model_version = q.model_version AND time_window = q.time_window AND language = q.language
+                    AND $__timeFilter(hour))
+ ORDER BY v.version DESC
+"""
+_CLASSES = """
+SELECT q.model_version AS "Version", class.key AS "Label",
+       (class.value ->> 'precision')::float AS "Precision", (class.value ->> 'precision_low')::float AS "Precision, low",
+       (class.value ->> 'precision_high')::float AS "Precision, high",
+       (class.value ->> 'recall')::float AS "Recall", (class.value ->> 'recall_low')::float AS "Recall, low",
+       (class.value ->> 'recall_high')::float AS "Recall, high",
+       q.taken_at AS "As of"
+  FROM quality_figures q
+ CROSS JOIN LATERAL jsonb_each(q.classes) AS class
+ WHERE q.model_version = ANY (ARRAY[$version]::text[])
+   AND q.time_window = '$window'
+   AND q.language = '$language'
+   AND q.hour = (SELECT max(hour) FROM quality_figures
+                  WHERE model_version = q.model_version AND time_window = q.time_window AND language = q.language
+                    AND $__timeFilter(hour))
+ ORDER BY 1 DESC, 2
+"""
+# Twentieths of the confidence, of all versions that are chosen together.
+_BINS = """
+WITH counted AS (
+    SELECT bin.number, sum(bin.answers::bigint) AS answers
+      FROM answer_tallies a
+     CROSS JOIN LATERAL jsonb_each(a.confidences) AS label
+     CROSS JOIN LATERAL jsonb_array_elements_text(label.value) WITH ORDINALITY AS bin (answers, number)
+     WHERE $__timeFilter(a.bucket)
+       AND a.model_version = ANY (ARRAY[$version]::text[])
+       AND ('$language' = 'all' OR a.language = '$language')
+     GROUP BY bin.number
+)
+SELECT ((number - 1) * 5)::text || '-' || (number * 5)::text || ' %' AS "Confidence",
+       (answers / nullif(sum(answers) OVER (), 0))::float AS "Share of the answers"
+  FROM counted
+ WHERE number > (SELECT coalesce(min(number), 0) - 1 FROM counted WHERE answers > 0)
+ ORDER BY number
+"""
+_RELIABILITY = """
+WITH counted AS (
+    SELECT voted.number, sum(voted.votes::bigint) AS votes,
+           sum((label.value -> 'right' ->> (voted.number - 1)::int)::bigint) AS right_ones
+      FROM vote_tallies t
+     CROSS JOIN LATERAL jsonb_each(t.confidences) AS label
+     CROSS JOIN LATERAL jsonb_array_elements_text(label.value -> 'votes') WITH ORDINALITY AS voted (votes, number)
+     WHERE $__timeFilter(t.bucket)
+       AND t.model_version = ANY (ARRAY[$version]::text[])
+       AND ('$language' = 'all' OR t.language = '$language')
+     GROUP BY voted.number
+)
+SELECT ((number - 1) * 5)::text || '-' || (number * 5)::text || ' % (' || votes || ' votes)' AS "Confidence",
+       (right_ones / votes)::float AS "Right by votes", (number - 0.5) / 20.0 AS "As confident as it was"
+  FROM counted
+ WHERE votes > 0
+ ORDER BY number
+"""
+_CONFUSION = """
+SELECT meant.key AS "People meant", answered.key AS "The version answered", sum(answered.value::bigint) AS "Votes",
+       (sum(answered.value::bigint) / sum(sum(answered.value::bigint)) OVER (PARTITION BY meant.key))::float AS "Share"
+  FROM vote_tallies t
+ CROSS JOIN LATERAL jsonb_each(t.confusion) AS meant
+ CROSS JOIN LATERAL jsonb_each_text(meant.value) AS answered
+ WHERE $__timeFilter(t.bucket)
+   AND t.model_version = ANY (ARRAY[$version]::text[])
+   AND ('$language' = 'all' OR t.language = '$language')
+ GROUP BY meant.key, answered.key
+HAVING sum(answered.value::bigint) > 0
+ ORDER BY 1, 3 DESC
+"""
+_LABELS = """
+SELECT $__timeGroup(a.bucket, $__interval) AS time, label.key AS metric, sum(label.value::bigint) AS value
+  FROM answer_tallies a
+ CROSS JOIN LATERAL jsonb_each_text(a.labels) AS label
+ WHERE $__timeFilter(a.bucket)
+   AND a.model_version = ANY (ARRAY[$version]::text[])
+   AND ('$language' = 'all' OR a.language = '$language')
+ GROUP BY 1, 2
+ ORDER BY 1, 2
+"""
+_LANGUAGES = """
+SELECT $__timeGroup(a.bucket, $__interval) AS time, a.language AS metric, sum(a.answers) AS value
+  FROM answer_tallies a
+ WHERE $__timeFilter(a.bucket)
+   AND a.model_version = ANY (ARRAY[$version]::text[])
+ GROUP BY 1, 2
+ ORDER BY 1, 2
+"""
+_DRIFT = """
+SELECT d.model_version AS "Version", d.feature AS "Feature", d.distance AS "Distance",
+       d.p_value AS "p", d.adjusted_p_value AS "Adjusted p",
+       d.samples AS "Samples", d.reference_samples AS "In the reference",
+       CASE WHEN d.drifted THEN 'drifted' ELSE 'as in training' END AS "Verdict", d.taken_at AS "As of"
+  FROM drift_figures d
+ WHERE d.model_version = ANY (ARRAY[$version]::text[])
+   AND d.time_window = '$window'
+   AND d.hour = (SELECT max(hour) FROM drift_figures
+                  WHERE model_version = d.model_version AND time_window = d.time_window AND $__timeFilter(hour))
+ ORDER BY 1 DESC, d.distance DESC
+"""
+_DISTANCE = """
+SELECT d.hour AS time, d.model_version || ' ' || d.feature AS metric, d.distance AS value
+  FROM drift_figures d
+ WHERE $__timeFilter(d.hour)
+   AND d.model_version = ANY (ARRAY[$version]::text[])
+   AND d.time_window = '$window'
+ ORDER BY 1, 2
+"""
+_SHARES = [
+    on_all(
+        "^(Accuracy|Macro F1|Precision|Recall|Calibration error|Estimated accuracy|Share)",
+        unit="percentunit",
+        decimals=1,
+    )
+]
+
+BY_VOTES = Row(
+    "By votes",
+    (
+        table(
+            "Newest figures of each version",
+            "An empty cell is something that is not known: too few votes, or an estimate that is not to be trusted.",
+            sql(_NEWEST),
+            overrides=_SHARES,
+            height=7,
+        ),
+        _course(
+            "Accuracy",
+            "Share of the votes that agree with the answer. Dotted: estimated from the confidence alone, without votes.",
+            "accuracy",
+            estimated="estimated_accuracy",
+        ),
+        _course(
+            "Macro F1",
+            "The labels' F1, each label counting the same however rare it is.",
+            "macro_f1",
+        ),
+        _course(
+            "Calibration error",
+            "How far confidence and being right lie apart, over all confidences (expected calibration error).",
+            "calibration_error",
+        ),
+        lines(
+            "Quality now, by the monitor's metrics",
+            "The same figures as Prometheus knows them, for the alerts are about these.",
+            prom(
+                'sentops_feedback_accuracy_ratio{version=~"$version", window="$window", language="$language"}',
+                "{{version}} accuracy",
+            ),
+            prom(
+                'sentops_quality_macro_f1_ratio{version=~"$version", window="$window", language="$language"}',
+                "{{version}} macro F1",
+            ),
+            prom(
+                'sentops_estimated_accuracy_ratio{version=~"$version", window="$window", language="$language"}',
+                "{{version}} estimated",
+            ),
+            unit="percentunit",
+            most=1,
+            overrides=[
+                on_all(" macro F1$", custom_lineStyle={"fill": "dash", "dash": [10, 6]}),
+                on_all(" estimated$", custom_lineStyle=DOTTED),
+            ],
+        ),
+    ),
+)
+LABELS = Row(
+    "Label by label",
+    (
+        table(
+            "Precision and recall",
+            "By votes, with the ends of their 95 % intervals.",
+            sql(_CLASSES),
+            overrides=_SHARES,
+            width=24,
+            height=7,
+        ),
+        _of_a_class("precision", "Precision"),
+        _of_a_class("recall", "Recall"),
+        table(
+            "What people meant, what was answered",
+            "Votes of the chosen time, by the time of the answer. Rows where both are equal are right answers.",
+            sql(_CONFUSION),
+            overrides=_SHARES,
+            width=12,
+        ),
+        bars(
+            "Right answers by confidence",
+            "Where the bars of a group differ, the confidence misleads: lower than it claims is too sure of itself.",
+            sql(_RELIABILITY),
+            along="Confidence",
+            unit="percentunit",
+            most=1,
+            width=12,
+        ),
+    ),
+)
+ANSWERS = Row(
+    "Answers",
+    (
+        lines(
+            "Labels answered",
+            "The mix of the answers; it should follow the texts, not the version.",
+            sql(_LABELS, series=True),
+            unit="short",
+            draw="bars",
+            least_interval="10m",
+            stacked="percent",
+        ),
+        lines(
+            "Languages",
+            "Answers by recognised language of the text; 'unknown' where none was recognised.",
+            sql(_LANGUAGES, series=True),
+            unit="short",
+            draw="bars",
+            least_interval="10m",
+            stacked="percent",
+        ),
+        bars(
+            "Confidence of the answers",
+            "Many answers far from 100 % are texts that the version is unsure of: those go first into the labelling queue.",
+            sql(_BINS),
+            along="Confidence",
+            unit="percentunit",
+            width=24,
+            height=7,
+        ),
+    ),
+)
+DRIFT = Row(
+    "Drift",
+    (
+        table(
+            "Drift by feature",
+            "The chosen window compared with what the version was trained on. Drifted: more than chance would do, far enough to "
+            "matter, and enough of it to tell.",
+            sql(_DRIFT),
+            overrides=[
+                on("Feature", mappings=_FEATURES),
+                on("Distance", decimals=3),
+                on("p", unit="sci", decimals=2),
+                on("Adjusted p", unit="sci", decimals=2),
+                on(
+                    "Verdict",
+                    mappings=words(
+                        {"drifted": ("▲ drifted", "orange"), "as in training": "as in training"}
+                    ),
+                    custom_cellOptions={"type": "color-text"},
+                ),
+            ],
+        ),
+        lines(
+            "Distance from the training",
+            "Jensen-Shannon distance, 0 (the same) to 1 (nothing in common). Dashed line: from there on it matters.",
+            sql(_DISTANCE, series=True),
+            unit="short",
+            least=0,
+            most=1,
+            gap_hours=3,
+            thresholds=steps((None, "transparent"), (0.1, "orange")),
+        ),
+        table(
+            "Drift now, by the monitor's metrics",
+            "What the alert is about: features that have drifted in the chosen window at this moment.",
+            prom(
+                'sentops_drift_detected{version=~"$version", window="$window"} == 1'
+                " and on (version, window, feature) sentops_drift_samples > 0",
+                table=True,
+            ),
+            transformations=[columns(version="Version", feature="Feature")],
+            overrides=[on("Feature", mappings=_FEATURES)],
+            no_value="nothing has drifted, or nothing is known",
+            width=12,
+        ),
+    ),
+)
+
+DASHBOARD = dashboard(
+    "model-quality",
+    "Model quality",
+    "How good each version is, by votes and without them, and whether texts and answers have changed since its training.",
+    (BY_VOTES, LABELS, ANSWERS, DRIFT),
+    variables=(MODEL, VERSION, window("7d"), LANGUAGE),
+    since="now-7d",
+    refresh="5m",
+    see="versions",
+)
