@@ -46,3 +46,7 @@ class Reason(StrEnum):
     SERVING = "Serving"
     SUPERSEDED = "Superseded"
     ROLLED_BACK = "RolledBack"
+    # RetrainPolicy
+    WATCHING = "Watching"
+    DATASET_NOT_BUILT = "DatasetNotBuilt"
+    TRAINING_NOT_STARTED = "TrainingNotStarted"
