@@ -125,7 +125,7 @@ WITH counted AS (
        AND ('$language' = 'all' OR a.language = '$language')
      GROUP BY bin.number
 )
-SELECT ((number - 1) * 5)::text || '-' || (number * 5)::text || ' %' AS "Confidence",
+SELECT (number - 1) * 5 || '-' || number * 5 || ' %' AS "Confidence",
        (answers / nullif(sum(answers) OVER (), 0))::float AS "Share of the answers"
   FROM counted
  WHERE number > (SELECT coalesce(min(number), 0) - 1 FROM counted WHERE answers > 0)
@@ -133,18 +133,19 @@ SELECT ((number - 1) * 5)::text || '-' || (number * 5)::text || ' %' AS "Confide
 """
 _RELIABILITY = """
 WITH counted AS (
-    SELECT voted.number, sum(voted.votes::bigint) AS votes,
-           sum((label.value -> 'right' ->> (voted.number - 1)::int)::bigint) AS right_ones
+    SELECT bin.number, sum(bin.votes::bigint) AS votes,
+           sum((t.agreed -> label.key ->> (bin.number - 1)::int)::bigint) AS agreed,
+           sum((t.scores -> label.key ->> (bin.number - 1)::int)::bigint) AS millionths
       FROM vote_tallies t
-     CROSS JOIN LATERAL jsonb_each(t.confidences) AS label
-     CROSS JOIN LATERAL jsonb_array_elements_text(label.value -> 'votes') WITH ORDINALITY AS voted (votes, number)
+     CROSS JOIN LATERAL jsonb_each(t.voted) AS label
+     CROSS JOIN LATERAL jsonb_array_elements_text(label.value) WITH ORDINALITY AS bin (votes, number)
      WHERE $__timeFilter(t.bucket)
        AND t.model_version = ANY (ARRAY[$version]::text[])
        AND ('$language' = 'all' OR t.language = '$language')
-     GROUP BY voted.number
+     GROUP BY bin.number
 )
-SELECT ((number - 1) * 5)::text || '-' || (number * 5)::text || ' % (' || votes || ' votes)' AS "Confidence",
-       (right_ones / votes)::float AS "Right by votes", (number - 0.5) / 20.0 AS "As confident as it was"
+SELECT (number - 1) * 5 || '-' || number * 5 || ' % (' || votes || ' votes)' AS "Confidence",
+       (agreed / votes)::float AS "Right by votes", (millionths / 1000000 / votes)::float AS "As sure as it was"
   FROM counted
  WHERE votes > 0
  ORDER BY number

@@ -140,7 +140,7 @@ DISKS = Row(
             "With their indexes; months of predictions together.",
             sql("""
                 SELECT coalesce(parent.relname, c.relname) AS "Table", sum(pg_total_relation_size(c.oid))::float AS "Size",
-                       sum(greatest(c.reltuples, 0))::float AS "Rows, about"
+                       sum(c.reltuples) FILTER (WHERE c.reltuples >= 0)::float AS "Rows, about"
                   FROM pg_class c
                   LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
                   LEFT JOIN pg_class parent ON parent.oid = i.inhparent
