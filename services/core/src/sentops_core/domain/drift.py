@@ -20,6 +20,7 @@ FLOOR = 0.1
 MIN_SAMPLES = 100
 MIN_REFERENCE_SAMPLES = 50
 _MIN_EXPECTED = 5  # in each cell, for the chi-square distribution to be near enough (Cochran, Biometrics 10, 1954)
+_CANNOT_BE_CHANCE = 20  # where fewer than 5 are expected: once in three million times
 
 Pairs = Sequence[tuple[int, int]]  # (now, in the reference) by category
 
@@ -72,7 +73,7 @@ def drift_of(
 
 @dataclass(frozen=True)
 class _Comparison:
-    """`unit` is what the samples are of; `spread` as in ReferenceProfile."""
+    """`spread` as in HeldOut."""
 
     feature: Feature
     samples: int
@@ -111,7 +112,6 @@ def _comparisons(
             answers.sampled,
             reference.texts,
             tuple(zip(slots, reference.word_slots, strict=True)),
-            spread=reference.word_spread,
         ),
         _Comparison(
             Feature.UNSEEN_WORDS,
@@ -210,16 +210,22 @@ def _by_name(now: Mapping[str, int], reference: Mapping[str, int]) -> Pairs:
 
 
 def grouped(pairs: Pairs) -> Pairs:
-    """Neighbours pooled until each group is expected often enough on both sides; which, the totals alone decide."""
+    """Neighbours pooled until each group is expected often enough on both sides, or is often on one of them.
+
+    Were a group closed by the totals alone, what is wholly new would vanish beside a large reference: expected is too
+    little of it. By chance alone what is too rare to be closed by its total is next to never that often.
+    """
     totals = [sum(column) for column in zip(*pairs, strict=True)]
     if not all(totals):
         return [(totals[0], totals[1])] if totals else []
-    needed = _MIN_EXPECTED * sum(totals) / min(totals)
+    smaller = min(totals)
     groups: list[tuple[int, int]] = []
     now = before = 0
     for pair in pairs:
         now, before = now + pair[0], before + pair[1]
-        if now + before >= needed:
+        expected = smaller * (now + before) / sum(totals)
+        at_most = smaller * max(now / totals[0], before / totals[1])
+        if expected >= _MIN_EXPECTED or at_most >= _CANNOT_BE_CHANCE:
             groups.append((now, before))
             now = before = 0
     if groups:
@@ -231,7 +237,7 @@ def grouped(pairs: Pairs) -> Pairs:
 def homogeneity(groups: Pairs, *, spread: float = 1.0) -> float:
     """The p-value of Pearson's chi-square test that both sides are of one distribution.
 
-    `spread` corrects for words that come by the text: Rao and Scott, JASA 76 (1981), first order.
+    `spread` corrects for words that come by the text (Rao and Scott, JASA 76, 1981, first order).
     """
     now, reference = (sum(column) for column in zip(*groups, strict=True))
     total = now + reference

@@ -49,7 +49,11 @@ _Spread = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
 class HeldOut(Body):
-    """Of texts that were not trained on: their words, and what the version answered."""
+    """Of texts that were not trained on: their words, and what the version answered.
+
+    `unseen_spread`: how much more the count of unseen words varies than if each word had been drawn by itself. They
+    come by the text, and a text with one has often others.
+    """
 
     texts: NonNegativeInt
     words: NonNegativeInt
@@ -60,18 +64,13 @@ class HeldOut(Body):
 
 
 class ReferenceProfile(Body):
-    """reference.json. `texts`, `lengths`, `languages` and `word_slots` are of training texts.
-
-    A spread is how much more a count of words varies than if each word had been drawn by itself, since words come by
-    the text: the design effect of cluster sampling.
-    """
+    """reference.json. `texts`, `lengths`, `languages` and `word_slots` are of training texts."""
 
     format: Literal["sentops-reference/1"] = "sentops-reference/1"
     texts: NonNegativeInt
     lengths: _LengthCounts
     languages: dict[str, NonNegativeInt]
     word_slots: _SlotCounts
-    word_spread: _Spread
     vocabulary: Annotated[tuple[_WordHash, ...], Field(max_length=MOST_KNOWN_WORDS)]
     held_out: HeldOut
 
@@ -115,7 +114,10 @@ class HeldOutAnswer:
 
 
 def word_hashes(text: str) -> frozenset[int]:
-    """The different words of a text, each as 32 bits. All numbers are one word, and case makes no difference."""
+    """The different words of a text, each as 32 bits. All numbers are one word, and case makes no difference.
+
+    Once a text, however often: then counts of words vary hardly more than if they were drawn one by one.
+    """
     found = set(_WORD.findall(text[:_READ_CHARACTERS].casefold()))
     return frozenset(
         crc32((_ANY_NUMBER if _DIGIT.search(word) else word).encode("utf-8", "replace"))
@@ -154,19 +156,18 @@ def profile_of(
     texts = [normalise(one.text) for one in training]
     lengths = Counter(length_bin(len(text)) for text in texts)
     languages = Counter(one.language or UNKNOWN_LANGUAGE for one in training)
-    spread = _Spreading(WORD_SLOTS)
-    frequency: Counter[int] = Counter()
+    texts_with: Counter[int] = Counter()
     for text in texts:
-        hashes = word_hashes(text)
-        frequency.update(hashes)
-        spread.add(Counter(one % WORD_SLOTS for one in hashes), len(hashes))
-    vocabulary = known_words(frequency)
+        texts_with.update(word_hashes(text))
+    slots = [0] * WORD_SLOTS
+    for word, count in texts_with.items():
+        slots[word % WORD_SLOTS] += count
+    vocabulary = known_words(texts_with)
     return ReferenceProfile(
         texts=len(texts),
         lengths=tuple(lengths[number] for number in range(len(LENGTH_EDGES) + 1)),
         languages=dict(sorted(languages.items())),
-        word_slots=tuple(spread.counts),
-        word_spread=spread.design_effect(),
+        word_slots=tuple(slots),
         vocabulary=vocabulary,
         held_out=_held_out(held_out, frozenset(vocabulary)),
     )
@@ -180,58 +181,39 @@ def known_words(texts_with: Counter[int]) -> tuple[int, ...]:
 
 
 def _held_out(answers: Sequence[HeldOutAnswer], vocabulary: frozenset[int]) -> HeldOut:
-    spread = _Spreading(2)
+    words: list[tuple[int, int]] = []
     labels: Counter[str] = Counter()
     confidences: dict[str, list[int]] = {}
     for answer in answers:
         counted = count_words(normalise(answer.text), vocabulary)
-        unseen = counted.unseen or 0
-        spread.add({0: counted.words - unseen, 1: unseen}, counted.words)
+        words.append((counted.words, counted.unseen or 0))
         labels[answer.label] += 1
         bins = confidences.setdefault(answer.label, [0] * CONFIDENCE_BINS)
         bins[confidence_bin(answer.score)] += 1
     return HeldOut(
         texts=len(answers),
-        words=sum(spread.counts),
-        unseen_words=spread.counts[1],
-        unseen_spread=spread.design_effect(),
+        words=sum(total for total, _ in words),
+        unseen_words=sum(unseen for _, unseen in words),
+        unseen_spread=design_effect(words),
         labels=dict(sorted(labels.items())),
         confidences={label: tuple(confidences[label]) for label in sorted(confidences)},
     )
 
 
-class _Spreading:
-    """How unevenly counts come by the text. All sums are whole numbers, so the order of texts makes no difference."""
+def design_effect(texts: Sequence[tuple[int, int]]) -> float:
+    """Of a share of words, texts (their words, and those that count) being the clusters: Kish, Survey Sampling, 1965.
 
-    def __init__(self, categories: int) -> None:
-        self.counts = [0] * categories
-        self._squares = [0] * categories
-        self._with_size = [0] * categories
-        self._sizes_squared = 0
-
-    def add(self, counts: "Counter[int] | dict[int, int]", size: int) -> None:
-        self._sizes_squared += size * size
-        for category, count in counts.items():
-            self.counts[category] += count
-            self._squares[category] += count * count
-            self._with_size[category] += count * size
-
-    def design_effect(self) -> float:
-        """The mean generalised design effect (Rao and Scott, JASA 76, 1981, section 3), texts being the clusters.
-
-        1 for words drawn one by one, and never less here: what is found to vary less is not trusted to.
-        """
-        total = sum(self.counts)
-        used = [category for category, count in enumerate(self.counts) if count]
-        if len(used) < 2:
-            return 1.0
-        variances = 0.0
-        for category in used:
-            share = self.counts[category] / total
-            residuals = (
-                self._squares[category]
-                - 2 * share * self._with_size[category]
-                + share * share * self._sizes_squared
-            )
-            variances += residuals / (total * share)
-        return max(1.0, variances / (len(used) - 1))
+    The variance of the ratio over that of as many words drawn one by one; never less than 1, since what is found to
+    vary less is not trusted to. Sums of whole numbers, so the order of texts makes no difference.
+    """
+    words = sum(total for total, _ in texts)
+    chosen = sum(part for _, part in texts)
+    if chosen in {0, words}:
+        return 1.0
+    share = chosen / words
+    residuals = (
+        sum(part * part for _, part in texts)
+        - 2 * share * sum(part * total for total, part in texts)
+        + share * share * sum(total * total for total, _ in texts)
+    )
+    return max(1.0, residuals / (words * share * (1 - share)))
