@@ -134,6 +134,7 @@ def screens(site: DemoSite) -> list[Screen]:
         Screen("lineage", f"{b}/lineage"),
         Screen("lineage-of-an-answer", f"{b}/lineage/{answer}"),
         Screen("audit", f"{b}/audit"),
+        Screen("runbook", f"{b}/runbook"),
         Screen("settings-people", f"{b}/users"),
         Screen("settings-person", f"{b}/users/bruno"),
         Screen("settings-person-disable", f"{b}/users/bruno/disable"),

@@ -41,7 +41,14 @@ def test_the_builder_gets_what_each_member_asks_for_and_no_more_of_the_tree() ->
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     let_in = [line[1:] for line in ignored if line.startswith("!")]
     assert ignored[1] == "*"
-    assert let_in == ["pyproject.toml", "uv.lock", "operator", "services", "compose/mlflow"]
+    assert let_in[:5] == ["pyproject.toml", "uv.lock", "operator", "services", "compose/mlflow"]
+    runbook = ROOT / let_in[6]  # a link to the other one, so the builder needs both
+    assert let_in[5:] == [
+        "grafana/runbook.md",
+        "services/backoffice/src/sentops_backoffice/runbook.md",
+    ]
+    assert runbook.resolve() == ROOT / let_in[5]
+    assert ignored.index("**/*.md") < ignored.index(f"!{let_in[5]}")
 
 
 @pytest.mark.parametrize("program", [*PROGRAMS, "cli"])
