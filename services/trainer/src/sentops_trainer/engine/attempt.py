@@ -38,6 +38,7 @@ from sentops_trainer.engine.packaging import (
     write_card,
     write_metrics,
 )
+from sentops_trainer.engine.reference import write_reference
 from sentops_trainer.engine.team import Team, assembled, device
 from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import Champion, compare
@@ -190,6 +191,7 @@ def _pack(
     packed = pack(model.trained, dataset.holdout, spec.labels, partial, workshop.progress)
     write_metrics(partial, packed, model.trained.notes)
     write_answers(partial, spec.labels, dataset.holdout, packed.scored)
+    write_reference(partial, dataset, packed.scored)
     seconds = time.monotonic() - started
     facts = card.Facts(spec, settings, model.base, dataset, packed, seconds)
     write_card(partial, card.write(facts))
