@@ -395,7 +395,7 @@ def states(
         "mergeValues": True,
         "alignValue": "left",
         "rowHeight": 0.8,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
     return Panel(

@@ -51,7 +51,7 @@ def dashboard(
 
 def _asked(name: str, label: str, description: str, statement: str, *, several: bool) -> Json:
     text = dedent(statement).strip()
-    everything = {"text": ["All"], "value": ["$__all"]}
+    chosen = {"text": ["All"], "value": ["$__all"]} if several else {"text": "", "value": ""}
     return {
         "type": "query",
         "name": name,
@@ -59,14 +59,13 @@ def _asked(name: str, label: str, description: str, statement: str, *, several: 
         "description": description,
         "datasource": POSTGRESQL,
         "query": text,
-        "definition": text,
         "refresh": 2,  # with the time range
         "regex": "",
         "sort": 0,  # as the query gives them
         "multi": several,
         "includeAll": several,
         "options": [],
-        "current": everything if several else {},
+        "current": chosen,  # where there is one: the first
         "hide": 0,
         "skipUrlSync": False,
     }

@@ -194,7 +194,7 @@ class Legend(Strict):
     display_mode: Literal["table", "list"]
     placement: Literal["bottom"]
     show_legend: bool
-    calcs: list[Literal["lastNotNull", "min", "max"]] = []
+    calcs: list[Literal["lastNotNull", "min", "max"]]
 
 
 class Tooltip(Strict):
@@ -338,11 +338,10 @@ class _Variable(Strict):
 class QueryVariable(_Variable):
     type: Literal["query"]
     datasource: Source
-    definition: Text
     refresh: Literal[2]
     regex: Literal[""]
     sort: Literal[0]
-    current: Option | dict[str, str]
+    current: Option
 
 
 class CustomVariable(_Variable):
