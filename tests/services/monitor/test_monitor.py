@@ -74,22 +74,31 @@ async def test_votes_become_figures_per_version_and_window(database_url: str, po
         assert await eventually(lambda: is_ready(client))
         await store(pool, recent, agreeing=6, disagreeing=2)
         await store(pool, older, agreeing=0, disagreeing=0)
-        name = 'sentops_feedback_accuracy_ratio{version="v2",window="1h"}'
+        name = 'sentops_feedback_accuracy_ratio{language="all",version="v2",window="1h"}'
 
         async def has_both() -> dict[str, float] | None:
             shown = await metrics(client)
-            both = name in shown and 'sentops_window_predictions{version="v1",window="7d"}' in shown
+            both = (
+                name in shown
+                and 'sentops_window_predictions{language="all",version="v1",window="7d"}' in shown
+            )
             return shown if both else None
 
         shown = await eventually(has_both)
         low, high = wilson_interval(6, 8)
         assert shown[name] == 0.75
-        assert shown['sentops_feedback_accuracy_low_ratio{version="v2",window="1h"}'] == low
-        assert shown['sentops_feedback_accuracy_high_ratio{version="v2",window="28d"}'] == high
-        assert shown['sentops_feedback_votes{version="v2",window="24h"}'] == 8
-        assert shown['sentops_window_predictions{version="v2",window="1h"}'] == 10
-        assert shown['sentops_window_predictions{version="v1",window="7d"}'] == 4
-        assert 'sentops_window_predictions{version="v1",window="24h"}' not in shown
+        assert (
+            shown['sentops_feedback_accuracy_low_ratio{language="all",version="v2",window="1h"}']
+            == low
+        )
+        assert (
+            shown['sentops_feedback_accuracy_high_ratio{language="all",version="v2",window="28d"}']
+            == high
+        )
+        assert shown['sentops_feedback_votes{language="all",version="v2",window="24h"}'] == 8
+        assert shown['sentops_window_predictions{language="all",version="v2",window="1h"}'] == 10
+        assert shown['sentops_window_predictions{language="all",version="v1",window="7d"}'] == 4
+        assert 'sentops_window_predictions{language="all",version="v1",window="24h"}' not in shown
         assert not [key for key in shown if "accuracy" in key and '"v1"' in key]
 
         report = {
@@ -127,7 +136,7 @@ async def test_without_a_database_the_monitor_says_so_and_figures_are_absent() -
     ("accident", "said"),
     [
         ("INSERT INTO schema_migrations VALUES (9000, 'later', 'x')", "upgrade the programs"),
-        ("ALTER TABLE feedback RENAME TO gone", "the log says why"),
+        ("ALTER TABLE tallies_due RENAME TO gone", "the log says why"),
     ],
 )
 async def test_figures_go_stale_when_they_cannot_be_read_any_more(

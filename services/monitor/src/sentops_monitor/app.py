@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from fastapi import FastAPI, Request
+from prometheus_client.registry import Collector
 
 from sentops_core.http import create_app
 from sentops_core.http.app import new_registry
 from sentops_core.store.pool import open_pool
-from sentops_monitor.metrics import MonitorMetrics, QualityCollector
+from sentops_monitor.metrics import MonitorMetrics, RoundCollector
+from sentops_monitor.quality_metrics import QualityCollector
+from sentops_monitor.round import Figures
 from sentops_monitor.routes import quality
 from sentops_monitor.settings import Settings
 from sentops_monitor.watch import Watch
@@ -37,8 +40,16 @@ def create_monitor(settings: Settings) -> FastAPI:
             maintain_every=timedelta(seconds=settings.maintenance_seconds),
             retention_limit=None if days is None else timedelta(days=days),
         )
-        collector = QualityCollector(lambda: watch.current(datetime.now(UTC)))
-        registry.register(collector)
+
+        def current() -> Figures | None:
+            return watch.current(datetime.now(UTC))
+
+        collectors: list[Collector] = [
+            RoundCollector(current),
+            QualityCollector(lambda: found.qualities if (found := current()) else ()),
+        ]
+        for collector in collectors:
+            registry.register(collector)
         task = asyncio.create_task(watch.run())
         try:
             yield {"watch": watch}
@@ -46,7 +57,8 @@ def create_monitor(settings: Settings) -> FastAPI:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            registry.unregister(collector)
+            for collector in collectors:
+                registry.unregister(collector)
             await pool.close()
 
     return create_app(

@@ -1,31 +1,105 @@
 """One round of the monitor: count what is due, add up the windows, work out quality and drift, store the figures."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
-from sentops_core.store.pool import Connection
+from sentops_core.domain.quality_figures import WINDOWS, QualityFigures
+from sentops_core.store.champions import Champions, champions
+from sentops_core.store.migrate import require_current
+from sentops_core.store.pool import Connection, Pool, transaction
+from sentops_core.store.quality_figures import QualityTable
+from sentops_core.store.tallies import Tallies, runs
+from sentops_core.store.vote_sources import largest_source_shares
 from sentops_monitor.drift import Drift
-from sentops_monitor.windows import WindowTally
+from sentops_monitor.history import DAY, HOUR, History, begin_of, floor
+from sentops_monitor.quality import LONGEST, quality_of
+
+_AT_ONCE = (
+    72  # tens of minutes counted in one transaction, answers and votes apart: a quarter of a day
+)
+_PER_ROUND = 28  # of those, so that figures of a first fill are seen while it goes on: a week
+A_GREAT_DEAL = _AT_ONCE  # more than what comes in between two rounds: a first fill goes on
+_SHARES_EVERY = timedelta(minutes=5)  # they read the votes themselves, all of four weeks
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a round found; versions that answered nothing in a window are absent from it."""
+    """What a round found; versions that answered nothing in a window are absent from it.
+
+    `waiting` counts the tens of minutes that are still to be counted.
+    """
 
     taken_at: datetime
+    waiting: int
+    qualities: tuple[QualityFigures, ...]
     drifts: tuple[object, ...]
+    champions: Champions
 
 
 class Round:
-    """Remembers between rounds what need not be read again."""
+    """Remembers between rounds what need not be read again. One round at a time."""
 
     def __init__(self) -> None:
+        self._keeper = uuid4()
+        self._history: History | None = None
+        self._counted_hours: set[datetime] = set()
+        self._vocabularies: Mapping[str, Collection[int]] = {}
+        self._shares: dict[tuple[str, str], float] = {}
+        self._shares_at: datetime | None = None
         self._drift = Drift()
 
-    async def figures(
-        self, connection: Connection, windows: Sequence[WindowTally], now: datetime
-    ) -> Figures:
-        """From the windows as they stand after counting; stored within the caller's transaction."""
-        drifts = await self._drift.take(connection, windows, now)
-        return Figures(now, drifts)
+    async def take(self, pool: Pool) -> Figures:
+        """Count the newest of what is due, and say what the windows look like then."""
+        for _ in range(_PER_ROUND):
+            if not await self._count_some(pool):
+                break
+        async with transaction(pool) as connection:
+            return await self._figures(connection, datetime.now(UTC))
+
+    async def _count_some(self, pool: Pool) -> bool:
+        """Whether there may be more."""
+        async with transaction(pool) as connection:
+            await require_current(connection)
+            tallies = Tallies(connection)
+            if await tallies.keep(self._keeper):
+                self._history = None
+            await tallies.leave_uncounted(begin_of(LONGEST, datetime.now(UTC)))
+            due = await tallies.due(_AT_ONCE)
+            # Said before the commit, of which one cannot know whether it succeeded: reading once too often is harmless.
+            self._counted_hours |= {floor(one.bucket, HOUR) for one in due}
+            await tallies.recount(due, self._vocabularies)
+        return len(due) == _AT_ONCE
+
+    async def _figures(self, connection: Connection, now: datetime) -> Figures:
+        history = await self._remembered(connection, now)
+        windows = history.windows(now)
+        if self._shares_at is None or now - self._shares_at >= _SHARES_EVERY:
+            beginnings = {window: begin_of(window, now) for window in WINDOWS}
+            self._shares = await largest_source_shares(connection, beginnings)
+            self._shares_at = now
+        qualities = quality_of(history, windows, self._shares, now)
+        await QualityTable(connection).save(qualities, now)
+        return Figures(
+            taken_at=now,
+            waiting=await Tallies(connection).waiting(),
+            qualities=qualities,
+            drifts=await self._drift.take(connection, windows, now),
+            champions=await champions(connection),
+        )
+
+    async def _remembered(self, connection: Connection, now: datetime) -> History:
+        """The counts in memory as they are stored now."""
+        history = self._history
+        if history is None:
+            history = History()
+            # A little into the future: clocks of other machines may be ahead.
+            await history.load(connection, begin_of(LONGEST, now), floor(now, DAY) + 2 * DAY, now)
+        else:
+            for start, end in runs(self._counted_hours, HOUR):
+                await history.load(connection, start, end, now)
+        history.forget(now)
+        self._history = history
+        self._counted_hours.clear()
+        return history

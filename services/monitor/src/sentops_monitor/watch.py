@@ -1,6 +1,7 @@
 """The monitor's two loops: look at the quality, and keep the database tidy. An outage only delays them."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -9,17 +10,18 @@ import structlog
 from sentops_core.domain.errors import PlatformError
 from sentops_core.store.maintain import maintain
 from sentops_core.store.migrate import require_current
-from sentops_core.store.pool import Pool, database_errors, transaction
+from sentops_core.store.pool import Pool, database_errors
 from sentops_monitor.metrics import MonitorMetrics
-from sentops_monitor.quality import Snapshot, take_snapshot
+from sentops_monitor.round import A_GREAT_DEAL, Figures, Round
 
 log = structlog.get_logger()
 
 _STALE_AFTER = 5  # rounds without success: what was seen then says nothing about now
+_LEAST_PATIENCE = timedelta(seconds=2)
 
 
 class Watch:
-    """Holds the last snapshot; `trouble` says why there is no newer one."""
+    """Holds the last round's figures; `trouble` says why there are no newer ones."""
 
     def __init__(
         self,
@@ -35,33 +37,37 @@ class Watch:
         self._every = every
         self._maintain_every = maintain_every
         self._retention_limit = retention_limit
-        self._snapshot: Snapshot | None = None
+        self._round = Round()
+        self._figures: Figures | None = None
         self.trouble: str | None = "The first look at the database is not finished."
 
-    def current(self, now: datetime) -> Snapshot | None:
-        """The last snapshot while it still says something; None is "unknown"."""
-        if self._snapshot is None or now - self._snapshot.taken_at > self._every * _STALE_AFTER:
+    def current(self, now: datetime) -> Figures | None:
+        """The last figures while they still say something; None is "unknown"."""
+        patience = max(self._every * _STALE_AFTER, _LEAST_PATIENCE)
+        if self._figures is None or now - self._figures.taken_at > patience:
             return None
-        return self._snapshot
+        return self._figures
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat(self.refresh, self._every))
             tasks.create_task(self._repeat(self.tidy, self._maintain_every))
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
+        """Whether there is so much to count that the next round should begin at once."""
+        begun = time.perf_counter()
         try:
-            async with transaction(self._pool) as connection:
-                await require_current(connection)
-                self._snapshot = await take_snapshot(connection, datetime.now(UTC))
+            self._figures = await self._round.take(self._pool)
         except Exception as error:
             known = isinstance(error, PlatformError)
             self.trouble = str(error) if known else "The last look failed; the log says why."
             self._metrics.failures.labels("refresh").inc()
             raise
         self.trouble = None
+        self._metrics.round_seconds.observe(time.perf_counter() - begun)
+        return self._figures.waiting >= A_GREAT_DEAL
 
-    async def tidy(self) -> None:
+    async def tidy(self) -> bool:
         try:
             with database_errors():
                 async with self._pool.acquire(timeout=10) as connection:
@@ -70,13 +76,15 @@ class Watch:
         except Exception:
             self._metrics.failures.labels("maintenance").inc()
             raise
+        return False
 
-    async def _repeat(self, step: Callable[[], Awaitable[None]], every: timedelta) -> None:
+    async def _repeat(self, step: Callable[[], Awaitable[bool]], every: timedelta) -> None:
         """Run a step for ever. After a failure it is tried again soon, however long its period."""
         while True:
             pause = every
             try:
-                await step()
+                if await step():
+                    pause = timedelta()
             except (PlatformError, OSError) as error:
                 log.warning("monitor_step_failed", step=step.__name__, error=str(error))
                 pause = min(every, timedelta(seconds=30))

@@ -1,9 +1,26 @@
 """How sure a measured value is, from the confusion matrix it was counted from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sentops_core.domain.quality import Z_95
+from sentops_core.domain.quality import Z_95, Accuracy
+
+
+def macro_f1_of(confusion: Mapping[str, Mapping[str, int]]) -> Accuracy | None:
+    """The mean F1 over the labels that were meant, with its 95 % interval; `confusion[meant][answered]`. None: no rows."""
+    labels = sorted({*confusion, *(label for row in confusion.values() for label in row)})
+    square = [[confusion.get(meant, {}).get(label, 0) for label in labels] for meant in labels]
+    scores = []
+    for number, row in enumerate(square):
+        if meant := sum(row):
+            answered = sum(other[number] for other in square)
+            scores.append(2 * row[number] / (meant + answered))
+    if not scores:
+        return None
+    value = sum(scores) / len(scores)
+    interval = macro_f1_interval(value, square)
+    assert interval is not None  # noqa: S101 - there are rows
+    return Accuracy(value, *interval, samples=sum(map(sum, square)))
 
 
 def macro_f1_interval(
