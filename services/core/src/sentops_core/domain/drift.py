@@ -55,6 +55,16 @@ class FeatureDrift:
     unknown: str | None = None
 
 
+@dataclass(frozen=True)
+class DriftFigures:
+    """One version over one window. Without a reference there are no features, and `unknown` says why."""
+
+    model_version: str
+    window: str
+    features: tuple[FeatureDrift, ...]
+    unknown: str | None = None
+
+
 def drift_of(
     reference: ReferenceProfile, answers: AnswerTally, languages: Mapping[str, int]
 ) -> tuple[FeatureDrift, ...]:
