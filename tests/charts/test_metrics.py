@@ -1,21 +1,21 @@
 """What Prometheus is told to scrape exists, and alerts ask for metrics that programs have."""
 
+import subprocess
+from pathlib import Path
+from typing import Any
+
 import promql_parser
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from sentops_core.http.metrics import HttpMetrics
-from sentops_model_server.metrics import ModelMetrics
-from sentops_monitor.metrics import MonitorMetrics, QualityCollector
-from sentops_operator.metrics import OperatorMetrics
-from sentops_operator.object_cache import ObjectCache
-from sentops_operator.work_queue import WorkQueue
-from sentops_trainer.metrics import ConvergeMetrics, MlflowFigures
-from sentops_web.metrics import WebMetrics
 from tests.charts.cases import CASES
 from tests.charts.objects import matches, pods_of
-from tests.support.helm import Helm, Manifest, Rendered
+from tests.support.helm import CHART, Helm, Manifest, Rendered
+from tests.support.prometheus import needs_prometheus
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,22 @@ def rendered(helm: Helm) -> Rendered:
 
 def known_metrics() -> dict[str, set[str]]:
     """Every series of ours, with its own labels."""
+    from sentops_core.http.metrics import HttpMetrics
+    from sentops_model_server.metrics import ModelMetrics
+    from sentops_monitor.metrics import MonitorMetrics, QualityCollector
+    from sentops_operator.metrics import OperatorMetrics
+    from sentops_operator.object_cache import ObjectCache
+    from sentops_operator.work_queue import WorkQueue
+    from sentops_trainer.metrics import ConvergeMetrics, MirrorMetrics, MlflowFigures
+    from sentops_web.metrics import WebMetrics
+
     registry = CollectorRegistry()
     for family in (
         HttpMetrics,
         ModelMetrics,
         MonitorMetrics,
         ConvergeMetrics,
+        MirrorMetrics,
         WebMetrics,
     ):
         family.on(registry)
@@ -75,34 +85,100 @@ def selectors(node: object) -> list[promql_parser.VectorSelector]:
     return found
 
 
-def test_alerts_ask_for_metrics_and_labels_that_programs_have(rendered: Rendered) -> None:
-    known = known_metrics()
-    # What Prometheus adds to whatever it scrapes in a cluster.
-    added = {"namespace", "job", "pod"}
+def originals() -> list[Manifest]:
+    files = sorted((ROOT / "grafana/rules").glob("*.yaml"))
+    return [
+        rule
+        for file in files
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def test_the_rules_are_those_of_one_server(rendered: Rendered) -> None:
+    """Links to the only copy; what they say is tested in tests/grafana."""
+    links = list((CHART / "files/rules").iterdir())
+    assert {link.name for link in links} == {
+        one.name for one in (ROOT / "grafana/rules").glob("*.yaml")
+    }
+    for link in links:
+        assert link.is_symlink()
+        assert not Path(link.readlink()).is_absolute()
+        assert link.resolve().parent == ROOT / "grafana/rules"
+    made = rules_of(rendered)
+    assert [one.get("alert", one.get("record")) for one in made] == [
+        one.get("alert", one.get("record")) for one in originals()
+    ]
+    for one, original in zip(made, originals(), strict=True):
+        assert (
+            one["expr"].replace('namespace="platform", ', "").replace('namespace="platform"', "")
+            == original["expr"]
+        )
+        assert one.get("for") == original.get("for")
+
+
+def test_rules_ask_for_this_release_alone(rendered: Rendered) -> None:
     for rule in rules_of(rendered):
         asked = selectors(promql_parser.parse(rule["expr"]))
-        assert asked, rule["alert"]
+        assert asked or rule["labels"] == {"namespace": "platform"}, rule
         for one in asked:
-            assert one.name in known, f"{rule['alert']} asks for {one.name}"
-            labels = {matcher.name for matcher in one.matchers.matchers}
-            assert labels - added <= known[one.name], rule["alert"]
-            assert "namespace" in labels  # two releases in one cluster are apart
+            (matcher,) = [one for one in one.matchers.matchers if one.name == "namespace"]
+            assert matcher.value == "platform"
 
 
-def test_every_alert_says_what_happens_and_what_to_do(rendered: Rendered) -> None:
-    alerts = rules_of(rendered)
-    assert len({rule["alert"] for rule in alerts}) == len(alerts)
-    for rule in alerts:
-        assert rule["labels"]["severity"] in {"warning", "critical"}
-        assert set(rule["annotations"]) == {"summary", "description"}
-        assert "{{ " not in rule["annotations"]["summary"].replace("{{ $labels.", "")
+def test_every_alert_leads_to_the_runbook_of_the_back_office(helm: Helm) -> None:
+    def links(**values: Any) -> set[str]:
+        made = helm.template({"metrics": {"rules": {"enabled": True}}, **values})
+        urls = [one["annotations"]["runbook_url"] for one in rules_of(made) if "alert" in one]
+        return {url.split("/backoffice/runbook#")[0] for url in urls}
+
+    assert links() == {"http://sentops-backoffice.platform.svc:8001"}
+    host = {"host": "sentiment.example.org", "tlsSecret": "certificate"}
+    ingress = {"enabled": True, "web": host, "backoffice": host}
+    assert links(ingress=ingress) == {"https://sentiment.example.org"}
 
 
-def test_thresholds_of_quality_are_values(helm: Helm) -> None:
-    values = {"metrics": {"rules": {"enabled": True, "minimumAccuracy": 0.85, "minimumVotes": 9}}}
-    (rule,) = [one for one in rules_of(helm.template(values)) if "Quality" in one["alert"]]
-    assert "< 0.85" in rule["expr"]
-    assert ">= 9" in rule["expr"]
+def test_thresholds_are_values(helm: Helm) -> None:
+    thresholds = {
+        "qualityFloor": 0.85,
+        "qualityVotesMinimum": 9,
+        "errorRatioLimit": 0.5,
+        "latencyLimitSeconds": 2.5,
+        "backupAgeLimitSeconds": 86400,
+    }
+    values = {"metrics": {"rules": {"enabled": True, "thresholds": thresholds}}}
+    made = {
+        rule["record"]: rule["expr"]
+        for rule in rules_of(helm.template(values))
+        if rule["expr"].startswith("vector(")
+    }
+    assert made == {
+        "sentops:quality_floor": "vector(0.85)",
+        "sentops:quality_votes_minimum": "vector(9)",
+        "sentops:error_ratio_limit": "vector(0.5)",
+        "sentops:latency_limit_seconds": "vector(2.5)",
+        "sentops:backup_age_limit_seconds": "vector(86400)",
+    }
+
+
+def test_thresholds_are_the_same_here_and_on_one_server(rendered: Rendered) -> None:
+    def numbers(rules: list[Manifest]) -> dict[str, float]:
+        return {
+            rule["record"]: float(rule["expr"].removeprefix("vector(").removesuffix(")"))
+            for rule in rules
+            if rule["expr"].startswith("vector(")
+        }
+
+    assert numbers(rules_of(rendered)) == numbers(originals())
+
+
+@needs_prometheus
+def test_promtool_reads_what_the_chart_renders(rendered: Rendered, tmp_path: Path) -> None:
+    (one,) = rendered.of_kind("PrometheusRule")
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": one["spec"]["groups"]}))
+    command = ["promtool", "check", "rules", tmp_path / "rules.yaml"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 def test_every_program_is_scraped_once(rendered: Rendered) -> None:
