@@ -11,9 +11,9 @@ import kopf
 import structlog
 from aiohttp import web
 from kubernetes.aio.client import ApiClient
-from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, CollectorRegistry, ProcessCollector
 
 from sentops_core.kube.api import KubeApi
+from sentops_core.process_metrics import new_registry
 from sentops_operator.converger import Converger, run_workers
 from sentops_operator.events import EventRecorder
 from sentops_operator.handlers import watched
@@ -61,10 +61,7 @@ class Operator:
         self._settings = settings
         self._client = client
         self._patience = patience or Patience()
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        self.registry.register(PLATFORM_COLLECTOR)
-        self.registry.register(GC_COLLECTOR)
+        self.registry = new_registry("operator")
         self.cache = ObjectCache()
         self.queue = WorkQueue()
         self.metrics = OperatorMetrics.on(self.registry, self.cache, self.queue)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sentops_core.domain import errors
 from sentops_core.domain.base import Body
 from sentops_core.http import BearerTokens, create_app
-from sentops_core.http.app import new_registry
+from sentops_core.process_metrics import new_registry
 
 
 class Asked(Body):
@@ -49,7 +49,7 @@ def an_app() -> FastAPI:
         "test",
         lifespan=lifespan,
         routers=[outer],
-        registry=new_registry(),
+        registry=new_registry("test"),
         readiness=readiness,
         max_body_bytes=1000,
     )

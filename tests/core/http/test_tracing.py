@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families as plain_tex
 from sentops_core import trace_context
 from sentops_core.domain.errors import NotFound
 from sentops_core.http import create_app
-from sentops_core.http.app import new_registry
 from sentops_core.http.outgoing import CARRIES_TRACE
+from sentops_core.process_metrics import new_registry
 from sentops_core.telemetry import configure_logging
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -64,7 +64,7 @@ def an_app(neighbour: httpx.ASGITransport | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         yield {}
 
-    return create_app("test", lifespan=lifespan, routers=[router], registry=new_registry())
+    return create_app("test", lifespan=lifespan, routers=[router], registry=new_registry("test"))
 
 
 @pytest.fixture

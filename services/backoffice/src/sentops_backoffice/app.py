@@ -43,9 +43,9 @@ from sentops_backoffice.settings import Settings
 from sentops_backoffice.staging import tidied
 from sentops_backoffice.trainer import Trainer
 from sentops_core.http import create_app
-from sentops_core.http.app import new_registry
 from sentops_core.http.outgoing import CARRIES_TRACE
 from sentops_core.language import language_detector
+from sentops_core.process_metrics import new_registry
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import open_pool, transaction
 
@@ -94,7 +94,7 @@ def create_backoffice(settings: Settings) -> FastAPI:
         "Sentops backoffice",
         lifespan=lifespan,
         routers=[login.router, _guarded()],
-        registry=new_registry(),
+        registry=new_registry("backoffice"),
         max_body_bytes=settings.max_upload_bytes + _FORM_OVERHEAD,
         docs_url=None,
     )

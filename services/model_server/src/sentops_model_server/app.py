@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 
 from sentops_core.domain.errors import PlatformError
 from sentops_core.http import BearerTokens, create_app
-from sentops_core.http.app import new_registry
+from sentops_core.process_metrics import Disks, new_registry
 from sentops_model_server.answering import ClientLeft
 from sentops_model_server.deps import Service
 from sentops_model_server.metrics import ModelMetrics
@@ -25,7 +25,8 @@ def build_app(
     settings: ModelSettings, *, give_up: Callable[[Exception], None] = lambda _error: None
 ) -> FastAPI:
     """The server; `give_up` is told why the fixed artefact can never be served, and may end the process."""
-    registry = new_registry()
+    registry = new_registry("model")
+    registry.register(Disks({"cache": settings.cache_dir}))
     metrics = ModelMetrics.on(registry)
     fixed = _fixed_artifact(settings)
     token = settings.control_token

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from prometheus_client.registry import Collector
 
 from sentops_core.http import create_app
-from sentops_core.http.app import new_registry
+from sentops_core.process_metrics import new_registry
 from sentops_core.store.pool import open_pool
 from sentops_monitor.metrics import MonitorMetrics, RoundCollector
 from sentops_monitor.quality_metrics import QualityCollector
@@ -20,7 +20,7 @@ from sentops_monitor.watch import Watch
 
 
 def create_monitor(settings: Settings) -> FastAPI:
-    registry = new_registry()
+    registry = new_registry("monitor")
     metrics = MonitorMetrics.on(registry)
     days = settings.retention_days
 

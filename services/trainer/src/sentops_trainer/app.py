@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from prometheus_client import CollectorRegistry
 
 from sentops_core.domain.errors import PlatformError
 from sentops_core.http import BearerTokens, create_app
-from sentops_core.http.app import new_registry
 from sentops_core.http.health import Degraded
+from sentops_core.process_metrics import Disks, new_registry
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import Pool, open_pool
 from sentops_trainer.control_plane import Loop, OpenControlPlane, Substrate
+from sentops_trainer.figures import figures
 from sentops_trainer.local.startup import open_one_machine
 from sentops_trainer.routes import (
     backoffice,
@@ -30,7 +33,8 @@ from sentops_trainer.tracking.startup import tracking
 
 
 def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
-    registry = new_registry()
+    registry = new_registry("trainer")
+    registry.register(Disks(_volumes(settings)))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -42,6 +46,7 @@ def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
                 _opened(settings, pool, registry) as substrate,
                 _running(substrate.loop),
                 tracking(settings, registry),
+                figures(pool, registry),
             ):
                 yield {
                     "control_plane": substrate.control_plane,
@@ -64,6 +69,16 @@ def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
     ):
         app.include_router(router, dependencies=[Depends(BearerTokens([settings.token]))])
     return app
+
+
+def _volumes(settings: LocalSettings | ClusterSettings) -> dict[str, Path]:
+    """Where we write on disks of ours."""
+    volumes = {}
+    if settings.store_uri.startswith("file://"):
+        volumes["store"] = Path(unquote(urlsplit(settings.store_uri).path))
+    if isinstance(settings, LocalSettings):
+        volumes["runs"] = settings.runs_dir
+    return volumes
 
 
 def _opened(

@@ -1,8 +1,7 @@
 """The loop of one machine: every open job and every unsettled version, a step nearer each time around."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,7 +10,6 @@ import structlog
 
 from sentops_core import trace_context
 from sentops_core.domain.errors import PlatformError
-from sentops_core.domain.resources import TrainingJob, TrainingJobPhase
 from sentops_core.lifecycle import converge_model_version, converge_training_job
 from sentops_trainer.local.substrate import LocalSubstrate
 from sentops_trainer.metrics import ConvergeMetrics
@@ -59,19 +57,12 @@ class ConvergeLoop:
     async def round(self) -> None:
         """Every resource once, each on its own: one that fails does not hold up the others."""
         jobs = await self._substrate.training_jobs_to_converge(datetime.now(UTC))
-        self._count(jobs)
         for job in jobs:
             name = job.metadata.name
             await self._guard("TrainingJob", name, partial(self._job_step, name))
         for name in await self._substrate.model_versions_to_converge():
             await self._guard("ModelVersion", name, partial(self._version_step, name))
         self.last_round_at, self.trouble = datetime.now(UTC), ""
-
-    def _count(self, jobs: Sequence[TrainingJob]) -> None:
-        phases = Counter(job.status.phase for job in jobs)
-        for phase in TrainingJobPhase:
-            if not phase.final:
-                self._metrics.training_jobs.labels(phase.value).set(phases[phase])
 
     async def _guard(self, kind: str, name: str, step: Callable[[], Awaitable[bool]]) -> None:
         # A trace of its own: the model server's lines about a slot are found by it as well.

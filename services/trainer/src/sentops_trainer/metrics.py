@@ -12,7 +12,6 @@ from prometheus_client.registry import Collector
 @dataclass(frozen=True)
 class ConvergeMetrics:
     converges: Counter
-    training_jobs: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "ConvergeMetrics":
@@ -22,9 +21,6 @@ class ConvergeMetrics:
                 "Times a resource was brought a step nearer to its spec.",
                 ("kind", "outcome"),
                 registry=registry,
-            ),
-            training_jobs=Gauge(
-                "sentops_training_jobs", "Open training jobs.", ("phase",), registry=registry
             ),
         )
 

@@ -11,10 +11,10 @@ from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry
 
 from sentops_core.http import create_app
-from sentops_core.http.app import new_registry
 from sentops_core.http.health import Degraded
 from sentops_core.http.outgoing import CARRIES_TRACE
 from sentops_core.language import language_detector
+from sentops_core.process_metrics import Disks, new_registry
 from sentops_core.store.pool import open_pool
 from sentops_web.answering import Answering, Limits
 from sentops_web.cards import Cards
@@ -43,7 +43,8 @@ def create_web(
     settings: Settings, spool: Spool, *, registry: CollectorRegistry | None = None
 ) -> FastAPI:
     """The app over an open spool, which the caller closes after it."""
-    registry = registry or new_registry()
+    registry = registry or new_registry("web")
+    registry.register(Disks({"spool": settings.spool_dir}))
     metrics = WebMetrics.on(registry)
 
     @asynccontextmanager

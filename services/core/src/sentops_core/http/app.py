@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from sentops_core.http.errors import PROBLEM_RESPONSES, add_error_handlers
@@ -15,15 +15,6 @@ from sentops_core.http.metrics import HttpMetrics, metrics_router
 from sentops_core.http.observed import Observed
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
-
-
-def new_registry() -> CollectorRegistry:
-    """A registry with the process's own figures; one per app, so tests start from nothing."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
 
 
 class _Service(FastAPI):
@@ -59,6 +50,7 @@ def create_app(
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
     )
+    app.state.registry = registry
     add_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     app.include_router(health_router(readiness))
