@@ -11,10 +11,11 @@ from prometheus_client.registry import Collector
 from sentops_core.http import create_app
 from sentops_core.process_metrics import new_registry
 from sentops_core.store.pool import open_pool
+from sentops_monitor.drift_metrics import DriftCollector
 from sentops_monitor.metrics import MonitorMetrics, RoundCollector
 from sentops_monitor.quality_metrics import QualityCollector
 from sentops_monitor.round import Figures
-from sentops_monitor.routes import quality
+from sentops_monitor.routes import drift, quality
 from sentops_monitor.settings import Settings
 from sentops_monitor.watch import Watch
 
@@ -47,6 +48,7 @@ def create_monitor(settings: Settings) -> FastAPI:
         collectors: list[Collector] = [
             RoundCollector(current),
             QualityCollector(lambda: found.qualities if (found := current()) else ()),
+            DriftCollector(lambda: found.drifts if (found := current()) else ()),
         ]
         for collector in collectors:
             registry.register(collector)
@@ -64,7 +66,7 @@ def create_monitor(settings: Settings) -> FastAPI:
     return create_app(
         "Sentops monitor",
         lifespan=lifespan,
-        routers=[quality.router],
+        routers=[quality.router, drift.router],
         registry=registry,
         readiness=_readiness,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from sentops_core.domain.drift import DriftFigures
 from sentops_core.domain.quality_figures import WINDOWS, QualityFigures
 from sentops_core.store.champions import Champions, champions
 from sentops_core.store.migrate import require_current
@@ -34,7 +35,7 @@ class Figures:
     taken_at: datetime
     waiting: int
     qualities: tuple[QualityFigures, ...]
-    drifts: tuple[object, ...]
+    drifts: tuple[DriftFigures, ...]
     champions: Champions
 
 

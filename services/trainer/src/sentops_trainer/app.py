@@ -19,6 +19,8 @@ from sentops_core.store.pool import Pool, open_pool
 from sentops_trainer.control_plane import Loop, OpenControlPlane, Substrate
 from sentops_trainer.figures import figures
 from sentops_trainer.local.startup import open_one_machine
+from sentops_trainer.references import reading_references
+from sentops_trainer.retraining.startup import retraining
 from sentops_trainer.routes import (
     backoffice,
     model_versions,
@@ -46,11 +48,14 @@ def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
                 _opened(settings, pool, registry) as substrate,
                 _running(substrate.loop),
                 tracking(settings, registry),
+                retraining(settings, substrate, registry) as retrain_loop,
                 figures(pool, registry),
+                reading_references(pool),
             ):
                 yield {
                     "control_plane": substrate.control_plane,
                     "loop": substrate.loop,
+                    "retrain_loop": retrain_loop,
                     "settings": settings,
                 }
 

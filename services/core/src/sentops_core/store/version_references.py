@@ -21,7 +21,7 @@ _UNREAD = """
 SELECT v.name AS model_version, v.digest, v.spec #>> '{artifact,storageUri}' AS storage_uri
   FROM model_versions v
   LEFT JOIN version_references r ON r.model_version = v.name AND r.digest = v.digest
- WHERE r.model_version IS NULL
+ WHERE r.model_version IS NULL AND v.spec #>> '{artifact,storageUri}' IS NOT NULL
  ORDER BY v.created_at DESC, v.name
 """
 _KEEP = """
