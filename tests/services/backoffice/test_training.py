@@ -243,7 +243,7 @@ async def test_what_can_be_lost_is_asked_about_first(
     ]
     trainer.asked.clear()
     for name, action, said in (
-        ("thorough", "cancel", "50.0 % of the work"),
+        ("thorough", "cancel", "50.0\N{NO-BREAK SPACE}% of the work"),
         ("quick", "suspend", "begins that part anew"),
     ):
         question = await admin.client.get(f"/backoffice/training/{name}/{action}")

@@ -1,10 +1,13 @@
 """Version pages and their API: evidence, what an action will do, doing it, and where things come from."""
 
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sentops_backoffice.card import render_card
 from sentops_core.domain.resources import DesiredState, ModelVersionPhase
@@ -52,6 +55,50 @@ def test_nothing_in_a_card_becomes_markup_address_or_picture(hostile: str) -> No
     names = set(re.findall(r"<\s*/?\s*([a-z0-9]+)", found.lower()))
     assert names <= {"p", "h3", "code", "table", "thead", "tbody", "tr", "th", "td"}
     assert not re.search(r"<[^>]*\s(href|src|style|on\w+)=", found)
+
+
+class _Parts(HTMLParser):
+    """Elements and attributes, as a browser would see them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen |= {tag, *(f"{tag} {name}" for name, _ in attrs)}
+
+    def handle_decl(self, decl: str) -> None:
+        self.seen.add(decl)
+
+    handle_comment = handle_pi = unknown_decl = handle_decl
+
+
+_OF_A_CARD = {
+    *("p", "br", "hr", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li"),
+    *("h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
+    *("ol start", "code class"),  # where a list begins, and what a block of code is written in
+}
+_MARKDOWN = st.lists(
+    st.sampled_from(
+        (
+            *("<script>", "</p>", "<a href=x>", "<!--", "-->", "<!DOCTYPE", "<?", "javascript:", '"', "'", "&lt;"),
+            *("&#60;img src=x&#62;", "[x](y)", "![x](y)", "<https://x>", "[x]: y", "[x]", "```", "~~~", "`", "    "),
+            *("# ", "> ", "- ", "99. ", "| a ", "|\n|:-:|\n", "===\n", "---\n", "*", "_", "\\", "\t", "a", " ", "\n"),
+        )
+    )
+    | st.characters(codec="utf-8"),
+    max_size=40,
+).map("".join)  # fmt: skip
+
+
+@given(_MARKDOWN)
+@example('```"><script>alert(1)</script>\nx\n```')
+@example("``` x onload=alert(1)\nx\n```")
+def test_whatever_a_card_says_only_harmless_elements_come_of_it(markdown: str) -> None:
+    parts = _Parts()
+    parts.feed(render_card(markdown))
+    parts.close()
+    assert parts.seen <= _OF_A_CARD
 
 
 # One version

@@ -63,12 +63,13 @@ def line_chart(
     digits: int = 3,
     bounds: tuple[float, float] | None = None,
     say: Callable[[float], str] | None = None,
+    say_on_axis: Callable[[float], str] | None = None,
 ) -> LineChart:
     """`x` are the labels of evenly spaced places; without `bounds` the values decide what is shown.
 
-    `say` writes a value as the reader's language does; else it has `digits` digits.
+    `say` writes a value as the reader's language does, `say_on_axis` a round one; else it has `digits` digits.
     """
-    on_axis = say or (lambda value: f"{value:.{digits}g}")
+    on_axis = say_on_axis or say or (lambda value: f"{value:.{digits}g}")
     in_table = say or (lambda value: f"{value:.{digits}f}")
     known = [value for one in series for value in one.values if value is not None]
     low, high = bounds or _bounds(known)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from sentops_backoffice.card import render_card
 from sentops_backoffice.deps import Parts
 from sentops_backoffice.measures import Measures, measures
-from sentops_backoffice.verdicts import Check, checks
+from sentops_backoffice.verdicts import Check, Holds, checks
 from sentops_core.domain.errors import PlatformError
 from sentops_core.domain.evaluation import Evaluation
 from sentops_core.domain.resources import (
@@ -30,7 +30,7 @@ from sentops_core.store.model_versions import ModelVersionRow, ModelVersions
 from sentops_core.store.pool import Connection, transaction
 from sentops_core.store.routing import RoutingTable
 from sentops_core.store.serving_history import ServingHistory
-from sentops_core.store.training_jobs import TrainingJobs
+from sentops_core.store.training_jobs import TrainingJobRow, TrainingJobs
 
 LISTED = 50
 _LINES = 30
@@ -106,6 +106,7 @@ class Consequences:
     answered: int  # by the champion within the last day
     needs_force: bool
     needs_clearing: bool
+    doubts: tuple[Check, ...] = ()  # rules of the gate that do not hold
 
 
 async def version_lines(
@@ -205,6 +206,7 @@ async def consequences(parts: Parts, name: str, action: VersionAction) -> Conseq
         champion = (await RoutingTable(connection).get(model_name)).champion
         target = await _target(connection, line)
         others = [one for one in await versions.in_flight(model_name) if one.metadata.name != name]
+        job = await TrainingJobs(connection).find(line.row.training_job or "")
         answered = 0
         if champion is not None:
             since = datetime.now(UTC) - _RECENTLY
@@ -223,7 +225,15 @@ async def consequences(parts: Parts, name: str, action: VersionAction) -> Conseq
         and gate.verdict is not Verdict.PASS,
         needs_clearing=action is VersionAction.PROMOTE
         and line.version.status.phase is Phase.QUARANTINED,
+        doubts=_doubts(line, job),
     )
+
+
+def _doubts(line: VersionLine, job: TrainingJobRow | None) -> tuple[Check, ...]:
+    if line.gate is None:
+        return ()
+    gate, evaluation = (job.job.spec.gate, job.job.status.evaluation) if job else (None, None)
+    return tuple(one for one in checks(gate, line.gate, evaluation) if one.holds is not Holds.YES)
 
 
 def _first_name(versions: Sequence[ModelVersion]) -> str | None:

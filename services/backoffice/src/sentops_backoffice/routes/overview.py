@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
+from pydantic import Field
 
 from sentops_backoffice.charts import LineChart, Series, line_chart
 from sentops_backoffice.deps import Connection, PartsDep
@@ -68,6 +69,7 @@ class RunningNow(Body):
 class NeedNow(Body):
     kind: str
     subject: str
+    reason: str = Field(description="One word, as in conditions; empty where there is none.")
     detail: str
     count: int
     at: Moment | None = None
@@ -115,6 +117,7 @@ _EXAMPLE: dict[str, Any] = {
         {
             "kind": "awaits_approval",
             "subject": "sentiment-v9",
+            "reason": "AwaitingApproval",
             "detail": "A candidate; promote or approve it to roll it out.",
             "count": 0,
             "at": "2026-11-21T10:00:00Z",
@@ -188,6 +191,7 @@ def _accuracy_chart(shown: StateOfAffairs, page: Page) -> LineChart:
         x_name=words("overview.day"),
         bounds=(0, 1),
         say=page.formats.percent,
+        say_on_axis=page.formats.share,
     )
 
 

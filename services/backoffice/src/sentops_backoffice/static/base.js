@@ -7,6 +7,13 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => document.querySelectorAll("button:disabled").forEach((one) => (one.disabled = false)));
 
+// On a phone the menu is wider than the screen: it begins where one is.
+const here = document.querySelector(".menu [aria-current]");
+if (here) {
+  const list = here.closest("ul");
+  list.scrollLeft += here.getBoundingClientRect().right - list.getBoundingClientRect().right + 48;
+}
+
 // Parts marked data-live="seconds" fetch themselves anew, unless somebody types in them, until the fresh one is marked no more.
 // <p data-live-lost hidden> is shown while nothing can be fetched; <p data-live-said role="status"> says the part's [data-say] aloud.
 const shown = (selector, yes) => document.querySelectorAll(selector).forEach((one) => (one.hidden = !yes));

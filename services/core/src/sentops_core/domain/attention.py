@@ -31,13 +31,14 @@ MILD = frozenset({Kind.CONTESTED_TEXTS, Kind.NO_VOTES, Kind.AWAITS_APPROVAL})
 
 @dataclass(frozen=True)
 class Need:
-    """`subject` is the job or version, `detail` what it says of itself, `count` how many."""
+    """`subject` is the job or version, `reason` and `detail` what it says of itself, `count` how many."""
 
     kind: Kind
     subject: str = ""
     detail: str = ""
     count: int = 0
     at: datetime | None = None
+    reason: str = ""
 
     @property
     def mild(self) -> bool:
@@ -52,6 +53,7 @@ class Mention:
     phase: str
     message: str
     at: datetime
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _needs(seen: Seen, now: datetime) -> Iterable[Need]:
     for table, mentions in ((_OF_VERSION, seen.versions), (_OF_JOB, seen.jobs)):
         for one in mentions:
             if one.phase in table:
-                yield Need(table[one.phase], one.name, one.message, at=one.at)
+                yield Need(table[one.phase], one.name, one.message, at=one.at, reason=one.reason)
     if seen.contested_texts:
         yield Need(Kind.CONTESTED_TEXTS, count=seen.contested_texts)
     if seen.tidying_postponed:

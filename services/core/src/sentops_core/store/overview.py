@@ -61,12 +61,13 @@ SELECT (f.predicted_at AT TIME ZONE 'UTC')::date AS day, p.model_version, count(
 """
 # The condition that moved last says best what is the matter.
 _NOTED_VERSIONS = """
-SELECT v.name, v.phase, coalesce(newest.message, '') AS message, coalesce(newest.at, v.updated_at) AS at
+SELECT v.name, v.phase, coalesce(newest.reason, '') AS reason, coalesce(newest.message, '') AS message,
+       coalesce(newest.at, v.updated_at) AS at
   FROM model_versions v
   LEFT JOIN LATERAL (
-      SELECT c ->> 'message' AS message, (c ->> 'lastTransitionTime')::timestamptz AS at
+      SELECT c ->> 'reason' AS reason, c ->> 'message' AS message, (c ->> 'lastTransitionTime')::timestamptz AS at
         FROM jsonb_array_elements(v.status -> 'conditions') WITH ORDINALITY AS one (c, place)
-       ORDER BY 2 DESC, place DESC
+       ORDER BY 3 DESC, place DESC
        LIMIT 1
   ) AS newest ON true
  WHERE v.model_name = $1
@@ -79,11 +80,11 @@ SELECT v.name, v.phase, coalesce(newest.message, '') AS message, coalesce(newest
 """
 # A failure that a later training made up for is of the past.
 _FAILED_JOBS = """
-SELECT j.name, j.phase, coalesce(newest.message, '') AS message,
+SELECT j.name, j.phase, coalesce(newest.reason, '') AS reason, coalesce(newest.message, '') AS message,
        coalesce((j.status ->> 'completionTime')::timestamptz, j.updated_at) AS at
   FROM training_jobs j
   LEFT JOIN LATERAL (
-      SELECT c ->> 'message' AS message
+      SELECT c ->> 'reason' AS reason, c ->> 'message' AS message
         FROM jsonb_array_elements(j.status -> 'conditions') WITH ORDINALITY AS one (c, place)
        ORDER BY (c ->> 'lastTransitionTime')::timestamptz DESC, place DESC
        LIMIT 1
