@@ -260,7 +260,14 @@ def test_suspended_is_said_only_while_it_holds() -> None:
 def test_a_failure_stays_on_the_status_until_it_is_tried_again() -> None:
     policy = a_policy()
     five = timedelta(minutes=5)
-    status = failed(policy, "Tied.", reason=Reason.DATASET_NOT_BUILT, retry_after=five, now=NOW)
+    status = failed(
+        policy,
+        "Tied.",
+        reason=Reason.DATASET_NOT_BUILT,
+        retry_after=five,
+        for_good=True,
+        now=NOW,
+    )
     ready = find_condition(status.conditions, "Ready")
     assert ready is not None
     assert (ready.status, ready.reason, ready.message) == ("Unknown", "DatasetNotBuilt", "Tied.")

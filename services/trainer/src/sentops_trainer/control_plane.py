@@ -17,6 +17,7 @@ from sentops_core.domain.resources import (
     TrainingJobSpec,
 )
 from sentops_core.store.training_jobs import TrainingEvent
+from sentops_trainer.retraining.substrate import PolicySubstrate
 
 
 class ControlPlane(Protocol):
@@ -80,3 +81,4 @@ class Substrate:
 
     control_plane: OpenControlPlane
     loop: Loop
+    retrain_policies: PolicySubstrate

@@ -41,6 +41,7 @@ class Settings(ServiceSettings):
     # Empty: no mirror. Secret, because it may hold a user's password.
     mlflow_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
     mlflow_artifacts: Files = Files.ALL
+    retrain_seconds: float = Field(default=60.0, gt=0, le=3600)
     mlflow_seconds: float = Field(default=5.0, gt=0, le=600)
 
 

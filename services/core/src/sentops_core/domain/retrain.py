@@ -90,6 +90,9 @@ def decide(policy: RetrainPolicy, evidence: Evidence, now: datetime) -> Decision
     inputs = _inputs(policy, evidence, now)
     if policy.spec.suspend:
         return Decision(RetrainOutcome.WAIT, "The policy is suspended.", inputs=inputs)
+    begun = policy.status.starting
+    if begun is not None and not policy.spec.dry_run and not _is_there(begun, evidence):
+        return _gone_on_with(begun, policy, evidence, now, inputs)
     findings = _findings(policy, evidence, now)
     fired = [finding for finding in findings if finding.fires]
     if not fired:
@@ -115,11 +118,32 @@ def started_today(starts: Sequence[RetrainStart], now: datetime) -> int:
     return sum(now - one.at < DAY for one in starts)
 
 
+def _is_there(begun: RetrainStart, evidence: Evidence) -> bool:
+    return any(one.name == begun.name for one in evidence.starts)
+
+
+def _gone_on_with(
+    begun: RetrainStart,
+    policy: RetrainPolicy,
+    evidence: Evidence,
+    now: datetime,
+    inputs: tuple[Metric, ...],
+) -> Decision:
+    """Decided before a crash or an outage: the labels that decided it may be in a dataset by now."""
+    why = f"{begun.name} was decided on at {_minute(begun.at)}."
+    if held := _not_now(policy, evidence, now):
+        return Decision(RetrainOutcome.WAIT, f"{why} {held}", begun.trigger, inputs=inputs)
+    return Decision(RetrainOutcome.START, why, begun.trigger, inputs=inputs)
+
+
 def job_name(policy: RetrainPolicy, evidence: Evidence) -> str:
     """Of the next training: made of the policy and the start before it.
 
     Whoever tries again, or at the same time, comes to the same name, and only one of them can have it.
     """
+    begun = policy.status.starting
+    if begun is not None and not policy.spec.dry_run and not _is_there(begun, evidence):
+        return begun.name
     before = counted_starts(policy, evidence)
     name, uid = policy.metadata.name, policy.metadata.uid or ""
     tail = hashlib.sha256(f"{uid} {name} {before[-1].name if before else ''}".encode())
@@ -222,11 +246,9 @@ def _schedule(wanted: ScheduleTrigger, policy: RetrainPolicy, now: datetime) -> 
 def _held_back(
     policy: RetrainPolicy, evidence: Evidence, now: datetime
 ) -> tuple[RetrainOutcome, str] | None:
-    guards, failure = policy.spec.guards, policy.status.last_failure
-    if evidence.in_flight:
-        return _wait(f"Waits for {evidence.in_flight[0]}, which is under way.")
-    if failure is not None and now < failure.retry_at:
-        return _wait(f"Tried, and tried again after {_minute(failure.retry_at)}: {failure.message}")
+    guards = policy.spec.guards
+    if why := _not_now(policy, evidence, now):
+        return _wait(why)
     starts = counted_starts(policy, evidence)
     if starts:
         until = starts[-1].at + timedelta(seconds=guards.cooldown_seconds)
@@ -245,6 +267,15 @@ def _held_back(
         return _wait(
             f"Waits for {guards.min_new_labels} new labels to learn from; there are {evidence.new_labels}."
         )
+    return None
+
+
+def _not_now(policy: RetrainPolicy, evidence: Evidence, now: datetime) -> str | None:
+    failure = policy.status.last_failure
+    if evidence.in_flight:
+        return f"Waits for {evidence.in_flight[0]}, which is under way."
+    if failure is not None and now < failure.retry_at:
+        return f"Tried, and tried again after {_minute(failure.retry_at)}: {failure.message}"
     return None
 
 

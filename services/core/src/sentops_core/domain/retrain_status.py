@@ -30,9 +30,24 @@ def seen(policy: RetrainPolicy, now: datetime) -> RetrainPolicy:
     fresh = {
         "observed_generation": generation,
         "last_failure": None,
+        "starting": None,
         "last_schedule_time": now if policy.spec.triggers.schedule else None,
     }
     return policy.model_copy(update={"status": status.model_copy(update=fresh)})
+
+
+def begun(
+    policy: RetrainPolicy, decision: Decision, name: str, now: datetime
+) -> RetrainPolicyStatus:
+    """Written before anything is started, so that whoever comes after a crash goes on with it."""
+    start = RetrainStart(at=now, name=name, trigger=decision.trigger)
+    return policy.status.model_copy(
+        update={
+            "starting": start,
+            "last_decision": _document(decision, now),
+            "last_schedule_time": decision.due or policy.status.last_schedule_time,
+        }
+    )
 
 
 def decided(
@@ -40,13 +55,7 @@ def decided(
 ) -> RetrainPolicyStatus:
     """`starts` are all that are known, of which the status keeps those that still matter."""
     status = policy.status
-    last = RetrainDecision(
-        at=now,
-        outcome=decision.outcome,
-        trigger=decision.trigger,
-        reason=decision.reason[:_LONGEST],
-        inputs=decision.inputs,
-    )
+    last = _document(decision, now)
     before = status.last_decision
     same = before is not None and before.model_copy(update={"at": now}) == last
     if before is not None and same and now - before.at < _REPEATED:
@@ -61,6 +70,7 @@ def decided(
         "last_training_job": newest.name if newest else status.last_training_job,
         "last_training_time": newest.at if newest else status.last_training_time,
         "last_schedule_time": schedule,
+        "starting": None if _is_there(status.starting, starts) else status.starting,
         "last_failure": _unmended(status.last_failure, newest),
         "trainings_today": started_today(real, now),
         "recent_starts": _kept(starts, now),
@@ -69,11 +79,22 @@ def decided(
 
 
 def failed(
-    policy: RetrainPolicy, message: str, *, reason: Reason, retry_after: timedelta, now: datetime
+    policy: RetrainPolicy,
+    message: str,
+    *,
+    reason: Reason,
+    retry_after: timedelta,
+    for_good: bool,
+    now: datetime,
 ) -> RetrainPolicyStatus:
-    """What was decided could not be carried out. It is tried again, but not in a hot loop."""
+    """What was decided could not be carried out: given up `for_good`, or gone on with later, never in a hot loop."""
     failure = RetrainFailure(at=now, retry_at=now + retry_after, message=message[:_LONGEST])
-    status = policy.status.model_copy(update={"last_failure": failure})
+    status = policy.status.model_copy(
+        update={
+            "last_failure": failure,
+            "starting": None if for_good else policy.status.starting,
+        }
+    )
     return _with_ready(policy, status, ConditionStatus.UNKNOWN, reason, message, now)
 
 
@@ -93,6 +114,20 @@ def invalid(
     return policy_status.model_copy(
         update={"observed_generation": generation, "conditions": conditions}
     )
+
+
+def _document(decision: Decision, now: datetime) -> RetrainDecision:
+    return RetrainDecision(
+        at=now,
+        outcome=decision.outcome,
+        trigger=decision.trigger,
+        reason=decision.reason[:_LONGEST],
+        inputs=decision.inputs,
+    )
+
+
+def _is_there(start: RetrainStart | None, starts: Sequence[RetrainStart]) -> bool:
+    return start is not None and any(one.name == start.name for one in starts)
 
 
 def _unmended(failure: RetrainFailure | None, newest: RetrainStart | None) -> RetrainFailure | None:

@@ -48,7 +48,8 @@ RETURNING name, spec, status, metadata, created_by, created_at, updated_at
 _SAVE_STATUS = """
 UPDATE retrain_policies
    SET status = $2, updated_at = clock_timestamp()
- WHERE name = $1 AND metadata ->> 'uid' IS NOT DISTINCT FROM $3
+ WHERE name = $1 AND metadata ->> 'uid' = $3 AND coalesce((metadata ->> 'generation')::int, 1) = $4
+RETURNING name, spec, status, metadata, created_by, created_at, updated_at
 """
 _DELETE = "DELETE FROM retrain_policies WHERE name = $1 RETURNING name"
 _MIRROR = """
@@ -67,11 +68,20 @@ RETURNING name
 """
 
 
+# Of the session: it ends with the connection, whatever becomes of the program.
+_TAKE_TURN = "SELECT pg_try_advisory_lock(hashtext('sentops.retraining'))"
+
+
 class RetrainPolicies:
     """The retrain_policies table."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    async def take_turn(self) -> bool:
+        """Whether the holder of this connection is the one that decides; false while another one is."""
+        mine: bool = await self._connection.fetchval(_TAKE_TURN)
+        return mine
 
     async def find(self, name: str) -> RetrainPolicyRow | None:
         row = await self._connection.fetchrow(_GET, name)
@@ -110,9 +120,18 @@ class RetrainPolicies:
             raise _changed_meanwhile(name)
         return _to_row(row).policy
 
-    async def save_status(self, name: str, status: RetrainPolicyStatus, *, uid: str | None) -> None:
-        """Of the policy with this uid: one that was deleted meanwhile, or made anew, is left alone."""
-        await self._connection.execute(_SAVE_STATUS, name, status.to_document(), uid)
+    async def save_status(
+        self, policy: RetrainPolicy, status: RetrainPolicyStatus
+    ) -> RetrainPolicy:
+        """Conflict when the policy is not the one that was looked at: another spec, or made anew."""
+        metadata = policy.metadata
+        row = await self._connection.fetchrow(
+            _SAVE_STATUS, metadata.name, status.to_document(), metadata.uid, metadata.generation
+        )
+        if row is None:
+            await self.get(metadata.name)
+            raise _changed_meanwhile(metadata.name)
+        return _to_row(row).policy
 
     async def delete(self, name: str) -> None:
         if await self._connection.fetchval(_DELETE, name) is None:

@@ -8,7 +8,12 @@ import structlog
 from pydantic import ValidationError
 
 from sentops_core.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
-from sentops_core.domain.resources import ModelVersion, RetrainPolicy, TrainingJob
+from sentops_core.domain.resources import (
+    ModelVersion,
+    RetrainPolicy,
+    RetrainPolicyStatus,
+    TrainingJob,
+)
 from sentops_core.kube import KubeApi, Manifest
 from sentops_core.kube.agreed import ATTEMPT_LABEL, RUN_CONTAINER, TRAINING_JOB_LABEL
 from sentops_core.kube.kinds import MODEL_VERSION, POD, RETRAIN_POLICY, TRAINING_JOB, Kind
@@ -66,6 +71,26 @@ class CustomResources:
     async def policy(self, name: str) -> RetrainPolicy:
         with _about("retraining policy", name):
             return parse(RetrainPolicy, await self._api.get(RETRAIN_POLICY, self.namespace, name))
+
+    async def save_policy_status(
+        self, name: str, status: RetrainPolicyStatus, *, resource_version: str | None
+    ) -> RetrainPolicy:
+        """The whole of it, for we are its only writer; Conflict when the policy moved on meanwhile."""
+        changed = await self.write_policy_status(name, status, resource_version=resource_version)
+        return parse(RetrainPolicy, changed)
+
+    async def write_policy_status(
+        self, name: str, status: RetrainPolicyStatus, *, resource_version: str | None
+    ) -> Manifest:
+        """Also of one that cannot be read."""
+        with _about("retraining policy", name):
+            return await self._api.apply_status(
+                RETRAIN_POLICY,
+                self.namespace,
+                name,
+                status.to_document(),
+                resource_version=resource_version,
+            )
 
     async def create_job(self, job: TrainingJob, annotations: Mapping[str, str]) -> None:
         metadata = job.metadata

@@ -11,6 +11,7 @@ from sentops_trainer.cluster.control_plane import ClusterControlPlane
 from sentops_trainer.cluster.custom_resources import CustomResources
 from sentops_trainer.cluster.mirror_loop import MirrorLoop
 from sentops_trainer.cluster.names import FIELD_MANAGER
+from sentops_trainer.cluster.policies import ClusterPolicies
 from sentops_trainer.control_plane import ControlPlane, Substrate
 from sentops_trainer.metrics import MirrorMetrics
 from sentops_trainer.settings import ClusterSettings
@@ -33,4 +34,4 @@ async def open_cluster(
             if plane.changed:
                 loop.wake()
 
-        yield Substrate(control_plane, loop)
+        yield Substrate(control_plane, loop, ClusterPolicies(pool, resources))

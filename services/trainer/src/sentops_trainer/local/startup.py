@@ -12,6 +12,7 @@ from sentops_trainer.control_plane import ControlPlane, Substrate
 from sentops_trainer.converge_loop import ConvergeLoop
 from sentops_trainer.local.control_plane import LocalControlPlane
 from sentops_trainer.local.model_slots import ModelSlots
+from sentops_trainer.local.policies import LocalPolicies
 from sentops_trainer.local.processes import Processes
 from sentops_trainer.local.resources import Resources
 from sentops_trainer.local.substrate import LocalSubstrate
@@ -52,4 +53,4 @@ async def open_one_machine(
             if plane.changed:
                 loop.wake()
 
-        yield Substrate(control_plane, loop)
+        yield Substrate(control_plane, loop, LocalPolicies(pool))

@@ -9,21 +9,24 @@ from sentops_core.domain.resources import (
     Output,
     RetrainPolicy,
     RetrainPolicySpec,
+    RetrainStart,
     TrainingJob,
     TrainingJobSpec,
 )
+from sentops_core.domain.retrain import POLICY_LABEL
+from sentops_core.store.retrain_evidence import TRIGGER_ANNOTATION
 
-POLICY_LABEL = "sentops.dev/retrain-policy"
 _NO_HASH = "sha256:" + "0" * 64
 
 
 def training_job(
-    policy: RetrainPolicy, dataset: DatasetRef, *, name: str, store_uri: str
+    policy: RetrainPolicy, dataset: DatasetRef, *, start: RetrainStart, store_uri: str
 ) -> TrainingJob:
     """InvalidInput when the template does not fit the dataset."""
     labels = {POLICY_LABEL: policy.metadata.name}
+    annotations = {TRIGGER_ANNOTATION: start.trigger.value} if start.trigger else {}
     return TrainingJob(
-        metadata=Metadata(name=name, labels=labels),
+        metadata=Metadata(name=start.name, labels=labels, annotations=annotations),
         spec=_job_spec(policy.spec, dataset, store_uri),
     )
 

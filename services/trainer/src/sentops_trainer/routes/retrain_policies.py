@@ -1,8 +1,9 @@
 """Say when to train again without being told; see what was decided."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body, Depends, Path, Request
 
 from sentops_core.domain.base import Document, Integer, ResourceName
 from sentops_core.domain.errors import InvalidInput
@@ -13,6 +14,7 @@ from sentops_core.domain.resources import (
     RetrainPolicySpec,
 )
 from sentops_trainer.deps import Actor, Control, SettingsDep
+from sentops_trainer.retraining.loop import RetrainLoop
 from sentops_trainer.retraining.template import job_spec_to_try
 
 router = APIRouter(prefix="/retrain-policies", tags=["retraining"])
@@ -62,6 +64,16 @@ _EXAMPLES = {
 Name = Annotated[ResourceName, Path(description="Of the policy.")]
 
 
+async def _look_soon(request: Request) -> AsyncIterator[None]:
+    yield
+    loop: RetrainLoop = request.state.retrain_loop
+    loop.wake()
+
+
+# Asked for before the control plane, so that its turn comes after the change is committed.
+LookedAtSoon = Annotated[None, Depends(_look_soon, scope="function")]
+
+
 class PutMetadata(Metadata):
     """What may come back of an answer; `generation`: refuse if the policy was changed since."""
 
@@ -93,6 +105,7 @@ async def get_policy(name: Name, control: Control) -> RetrainPolicy:
     "/{name}", summary="Make or change a retraining policy", response_model_exclude_none=True
 )
 async def put_policy(
+    _: LookedAtSoon,
     name: Name,
     control: Control,
     settings: SettingsDep,

@@ -208,6 +208,9 @@ class RetrainPolicyStatus(Document):
     recent_starts: tuple[RetrainStart, ...] = Field(
         default=(), max_length=2 * MOST_TRAININGS_PER_DAY
     )
+    starting: RetrainStart | None = Field(
+        default=None, description="Decided on, and not yet known to be there."
+    )
     last_failure: RetrainFailure | None = None
     conditions: tuple[Condition, ...] = ()
 
