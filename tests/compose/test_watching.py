@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from sentops_core.store.dashboard_access import READER
 from sentops_core.store.prepare import DATABASE
 from tests.compose.composition import FOLDER, ROOT, composition, interpolate, settings
+from tests.support.alertmanager import config_of_compose, needs_alertmanager
 from tests.support.prometheus import needs_prometheus
 
 CONFIG: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus/prometheus.yml").read_text())
@@ -84,30 +85,82 @@ def alertmanager(**values: str) -> dict[str, Any]:
     return content
 
 
-def receives(config: dict[str, Any], alert: str) -> str:
-    """Who gets it: the first route whose matchers all hold, else the root's."""
-    for route in config["route"]["routes"]:
-        for matcher in route["matchers"]:
-            found = re.fullmatch(r'(\w+)=~"(.*)"', matcher)
-            assert found is not None
-            assert found[1] == "alertname"
-            if re.fullmatch(found[2], alert):
-                return str(route["receiver"])
-    return str(config["route"]["receiver"])
+@needs_alertmanager
+@pytest.mark.parametrize(
+    ("severity", "to", "before"),
+    [
+        ("critical", "people", "nobody"),
+        ("warning", "people", "nobody"),
+        ("info", "people", "nobody"),
+    ],
+)
+def test_alerts_go_to_people_once_an_address_is_set_and_to_nobody_before(
+    severity: str, to: str, before: str, tmp_path: Path
+) -> None:
+    def receivers(place: Path, **values: str) -> set[str]:
+        config = config_of_compose(place, **values)
+        (place / "alertmanager.yml").write_text(yaml.safe_dump(config))
+        amtool("check-config", place / "alertmanager.yml")
+        routing = ("config", "routes", "test", f"--config.file={place / 'alertmanager.yml'}")
+        names = {rule["alert"] for rule in alerts() if rule["labels"]["severity"] == severity}
+        return {
+            amtool(*routing, f"alertname={name}", f"severity={severity}").strip()
+            for name in names or {"SentopsSomething"}
+        }
+
+    assert receivers(tmp_path / "silent") == {before}
+    assert receivers(tmp_path / "told", ALERT_EMAIL_TO="ops@example.org") == {to}
 
 
-def test_alerts_go_to_people_once_an_address_is_set_and_to_nobody_before() -> None:
-    silent = alertmanager()
+def amtool(*command: str | Path) -> str:
+    answer = subprocess.run(["amtool", *command], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+def test_what_is_worse_is_told_again_sooner() -> None:
+    (people,) = alertmanager(ALERT_EMAIL_TO="ops@example.org")["route"]["routes"]
+    repeats = {route["matchers"][0]: route["repeat_interval"] for route in people["routes"]}
+    assert repeats == {'severity="critical"': "4h", 'severity="info"': "7d"}
+
+
+def test_the_mail_goes_where_env_says_and_when_it_is_over() -> None:
     told = alertmanager(ALERT_EMAIL_TO="ops@example.org", SMTP_HOST="smtp.example.org")
-    for rule in alerts():
-        assert receives(silent, rule["alert"]) == "nobody"
-        assert receives(told, rule["alert"]) == "people"
     receivers = {one["name"]: one for one in told["receivers"]}
     assert receivers["nobody"] == {"name": "nobody"}
     (mail,) = receivers["people"]["email_configs"]
-    assert mail == {"to": "ops@example.org", "send_resolved": True}
+    assert (mail["to"], mail["send_resolved"]) == ("ops@example.org", True)
     assert told["global"]["smtp_smarthost"] == "smtp.example.org:587"
     assert told["global"]["smtp_require_tls"] is True
+
+
+def test_an_alert_is_kept_quiet_only_by_another_that_there_is() -> None:
+    names = {rule["alert"] for rule in alerts()}
+    for rule in alertmanager()["inhibit_rules"]:
+        for matchers in (rule["source_matchers"], rule["target_matchers"]):
+            (pattern,) = [one for one in matchers if one.startswith("alertname")]
+            found = re.fullmatch(r'alertname=~?"(.*)"', pattern)
+            assert found is not None
+            assert [name for name in names if re.fullmatch(found[1], name)], pattern
+
+
+def test_grafana_and_alertmanager_send_by_the_same_server_and_only_one_of_them_by_default() -> None:
+    values = {
+        **settings(),
+        "ALERT_EMAIL_TO": "ops@example.org",
+        "SMTP_HOST": "smtp.example.org",
+        "SMTP_PORT": "2525",
+        "SMTP_USER": "sentops",
+        "SMTP_FROM": "sentops@example.org",
+    }
+    grafana, other = composition(values)["grafana"].environment, alertmanager(**values)["global"]
+    assert grafana["GF_SMTP_ENABLED"] == "false"
+    asked = composition({**values, "GRAFANA_MAILS": "true"})["grafana"].environment
+    assert asked["GF_SMTP_ENABLED"] == "true"
+    assert grafana["GF_SMTP_HOST"] == other["smtp_smarthost"]
+    assert grafana["GF_SMTP_USER"] == other["smtp_auth_username"]
+    assert grafana["GF_SMTP_FROM_ADDRESS"] == other["smtp_from"]
+    assert grafana["ALERT_EMAIL_TO"] == "ops@example.org"
 
 
 def test_the_password_of_the_mail_server_is_a_file_and_in_no_configuration() -> None:

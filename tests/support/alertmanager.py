@@ -12,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.compose.composition import FOLDER, composition, settings
 from tests.support.postgres import a_free_port
 from tests.support.prometheus import end, started, wait_until_ready
 
@@ -61,6 +62,25 @@ class Alertmanager:
         answer = httpx.get(f"{self.url}/api/v2/alerts", timeout=10, trust_env=False)
         found: list[Mapping[str, Any]] = answer.json()
         return found
+
+
+def config_of_compose(folder: Path, **values: str) -> dict[str, Any]:
+    """What the container reads with these variables in .env; its files are put into the folder."""
+    stack = composition({**settings(), **values})
+    service, folder = stack["alertmanager"], folder / "configuration"
+    folder.mkdir(parents=True)
+    places = {mount.target: FOLDER / mount.source for mount in service.mounts}
+    for one in service.content["configs"]:
+        places[one["target"]] = folder / Path(one["target"]).name
+        places[one["target"]].write_text(stack.content["configs"][one["source"]]["content"])
+    for name in service.content["secrets"]:
+        places[f"/run/secrets/{name}"] = folder / name
+        (folder / name).write_text(values.get(stack.content["secrets"][name]["environment"], ""))
+    text = places["/etc/alertmanager/alertmanager.yml"].read_text()
+    for inside, outside in places.items():
+        text = text.replace(inside, str(outside))
+    config: dict[str, Any] = yaml.safe_load(text)
+    return config
 
 
 @contextmanager

@@ -232,7 +232,7 @@ KEYS = (
     ),
     Key(
         "ALERT_EMAIL_TO",
-        "Who gets alerts by e-mail (with the profile metrics); empty: nobody.",
+        "Who gets alerts by e-mail (with the profile metrics, or with GRAFANA_MAILS=true); empty: nobody.",
         check=email,
         section="E-mail for alerts",
     ),
