@@ -7,8 +7,6 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
 
 from tests.charts.cases import CASES
 from tests.charts.objects import matches, pods_of
@@ -21,49 +19,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def rendered(helm: Helm) -> Rendered:
     return helm.template(CASES["metrics"])
-
-
-def known_metrics() -> dict[str, set[str]]:
-    """Every series of ours, with its own labels."""
-    from sentops_core.http.metrics import HttpMetrics
-    from sentops_model_server.metrics import ModelMetrics
-    from sentops_monitor.metrics import MonitorMetrics, QualityCollector
-    from sentops_operator.metrics import OperatorMetrics
-    from sentops_operator.object_cache import ObjectCache
-    from sentops_operator.work_queue import WorkQueue
-    from sentops_trainer.metrics import ConvergeMetrics, MirrorMetrics, MlflowFigures
-    from sentops_web.metrics import WebMetrics
-
-    registry = CollectorRegistry()
-    for family in (
-        HttpMetrics,
-        ModelMetrics,
-        MonitorMetrics,
-        ConvergeMetrics,
-        MirrorMetrics,
-        WebMetrics,
-    ):
-        family.on(registry)
-    OperatorMetrics.on(registry, ObjectCache(), WorkQueue())
-    registry.register(QualityCollector(lambda: None))
-    registry.register(MlflowFigures())
-    series: dict[str, set[str]] = {}
-    for collector in registry._collector_to_names:
-        # Those that are made when somebody scrapes describe nothing beforehand.
-        described = getattr(collector, "describe", collector.collect)
-        for metric in described():
-            labels = getattr(collector, "_labelnames", None) or getattr(metric, "_labelnames", ())
-            series |= {name: set(labels) for name in _series(metric)}
-    return series
-
-
-def _series(metric: Metric) -> set[str]:
-    match metric.type:
-        case "counter":
-            return {f"{metric.name}_total"}
-        case "histogram":
-            return {f"{metric.name}_{part}" for part in ("bucket", "count", "sum")}
-    return {metric.name}
 
 
 def rules_of(rendered: Rendered) -> list[Manifest]:

@@ -10,8 +10,9 @@ import promql_parser
 import pytest
 import yaml
 
-from tests.charts.test_metrics import known_metrics, selectors
+from tests.charts.test_metrics import selectors
 from tests.compose.test_watching import jobs
+from tests.support.metric_catalogue import known_series
 from tests.support.prometheus import needs_prometheus
 
 FOLDER = Path(__file__).parents[2] / "grafana/rules"
@@ -20,27 +21,6 @@ TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
 FRESH = FOLDER / "tests/fresh_install.yaml"
 
 Rule = dict[str, Any]
-
-# Agreed, on their way.
-_QUALITY = {"version", "window", "language"}
-COMING = {
-    "sentops_window_predictions": _QUALITY,
-    "sentops_feedback_votes": _QUALITY,
-    "sentops_feedback_accuracy_low_ratio": _QUALITY,
-    "sentops_feedback_accuracy_high_ratio": _QUALITY,
-    "sentops_serving_since_timestamp_seconds": {"version"},
-    "sentops_no_champion_since_timestamp_seconds": set[str](),
-    "sentops_previous_champion_info": {"version"},
-    "sentops_drift_detected": {"version", "window", "feature"},
-    "sentops_training_last_failure_timestamp_seconds": set[str](),
-    "sentops_training_last_success_timestamp_seconds": set[str](),
-    "sentops_training_last_progress_timestamp_seconds": set[str](),
-    "sentops_rollout_last_failure_timestamp_seconds": set[str](),
-    "sentops_backup_last_success_timestamp_seconds": set[str](),
-    "sentops_disk_free_bytes": {"volume"},
-    "sentops_disk_size_bytes": {"volume"},
-    "sentops_certificate_expiry_timestamp_seconds": {"host"},
-}
 
 
 def groups() -> list[dict[str, Any]]:
@@ -115,7 +95,7 @@ def test_an_alert_says_how_bad_it_is_what_happens_and_where_to_read_on(name: str
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert", rule.get("record")))
 def test_a_rule_asks_for_metrics_and_labels_that_there_are(rule: Rule) -> None:
-    known = known_metrics() | COMING | {record: {"job"} for record in RECORDS} | {"up": set()}
+    known = known_series() | {record: {"job"} for record in RECORDS} | {"up": set()}
     asked = selectors(promql_parser.parse(rule["expr"]))
     assert asked or rule["expr"].startswith("vector(")
     for one in asked:

@@ -75,7 +75,7 @@ class _Resources(Collector):
             (TRAINING_JOB, "sentops_operator_training_jobs"),
             (MODEL_VERSION, "sentops_operator_model_versions"),
         ):
-            family = GaugeMetricFamily(name, f"{kind.name}s.", labels=["phase"])
+            family = GaugeMetricFamily(name, f"{kind.name}s of the cluster.", labels=["phase"])
             statuses = (found.get("status") or {} for found in self._cache.all_of(kind))
             phases = Tally(status.get("phase", "Pending") for status in statuses)
             for phase, count in sorted(phases.items()):
