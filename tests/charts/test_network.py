@@ -197,7 +197,7 @@ def test_runs_reach_each_other_and_the_hubs(helm: Helm) -> None:
 
 @pytest.mark.parametrize(
     ("program", "reaches"),
-    [("run", True), ("model", True), ("backoffice", True), ("trainer", False), ("web", False)],
+    [("run", True), ("model", True), ("backoffice", True), ("trainer", True), ("web", False)],
 )
 def test_a_bucket_is_reached_by_what_reads_it(helm: Helm, program: str, reaches: bool) -> None:
     rendered = helm.template(CASES["artefacts in a bucket"])
@@ -232,15 +232,12 @@ def test_policies_can_be_left_to_somebody_else(helm: Helm) -> None:
     assert helm.template(values).of_kind("NetworkPolicy") == []
 
 
-def test_an_mlflow_is_reached_by_the_trainer_alone_and_gets_files_from_the_bucket(
-    helm: Helm,
-) -> None:
+def test_an_mlflow_is_reached_by_the_trainer_alone(helm: Helm) -> None:
     rendered = helm.template(CASES["an MLflow"])
     mlflow = End("mlflow", (("app", "mlflow"),), "mlops")
     there = ends(rendered)
     for program in ("trainer", "web", "backoffice", "monitor", "operator", "model", "run"):
         assert may(rendered, there[program], mlflow, 5000) is (program == "trainer"), program
-    assert may(rendered, there["trainer"], there[WORLD], 443)
     without = helm.template()
     assert not may(without, ends(without)["trainer"], mlflow, 5000)
 

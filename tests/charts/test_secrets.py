@@ -119,7 +119,7 @@ def test_programs_read_only_their_own_secrets(helm: Helm) -> None:
     assert keys["web"] == {database, token, ("sentops-credentials", "web-signing-key")}
     assert keys["monitor"] == {database}
     assert keys["operator"] == set()
-    assert keys["trainer"] == {database, token}
+    assert keys["trainer"] == {database, token, ("sentops-storage", None)}
     assert keys["backoffice"] == {
         database,
         token,
@@ -129,9 +129,7 @@ def test_programs_read_only_their_own_secrets(helm: Helm) -> None:
     }
 
 
-def test_with_an_mlflow_the_trainer_reads_the_bucket_too(helm: Helm) -> None:
-    of_trainer = set(secret_references(pod(helm.template(CASES["an MLflow"]), "trainer")))
-    assert ("sentops-storage", None) in of_trainer
+def test_the_trainer_reads_the_address_of_an_mlflow(helm: Helm) -> None:
     address = {"tracking": {"existingSecret": "mlflow", "existingSecretKey": "address"}}
     of_trainer = set(secret_references(pod(helm.template(address), "trainer")))
     assert ("mlflow", "address") in of_trainer

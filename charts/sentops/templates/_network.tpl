@@ -75,7 +75,6 @@
 {{- end }}
 {{- end }}
 
-{{/* MLflow, and the store, whose files it gets. */}}
 {{- define "sentops.toTracking" -}}
 {{- if include "sentops.tracking" . -}}
 - ports:
@@ -86,9 +85,6 @@
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-{{- with include "sentops.toStore" . }}
-{{ . }}
-{{- end }}
 {{- end }}
 {{- end }}
 
