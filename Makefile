@@ -55,6 +55,10 @@ bench-quality: .venv/.installed  ## Train on real reviews with three seeds and s
 bench-pages: .venv/.installed  ## Server time of every staff page with 100,000 predictions, 20,000 examples, 200 versions; prints JSON
 	@$(RUN)/python benchmarks/pages.py $(BENCH_OPTIONS)
 
+.PHONY: bench-monitor
+bench-monitor: .venv/.installed  ## What counting costs the monitor at 10 k, 100 k and 1 M predictions, and at 1,000 more; prints JSON
+	@$(RUN)/python benchmarks/monitor.py $(BENCH_OPTIONS)
+
 .PHONY: screenshots
 screenshots: .venv/.installed  ## Pictures of every screen, light, dark and phone, in build/screenshots/index.html (needs Chromium)
 	@$(RUN)/python -m tests.screenshots $(SCREENSHOT_OPTIONS)

@@ -1,6 +1,5 @@
 """One round of the monitor: count what is due, add up the windows, work out quality and drift, store the figures."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -17,11 +16,11 @@ from sentops_monitor.drift import Drift
 from sentops_monitor.history import DAY, HOUR, History, begin_of, floor
 from sentops_monitor.quality import LONGEST, quality_of
 
-_AT_ONCE = (
-    72  # tens of minutes counted in one transaction, answers and votes apart: a quarter of a day
-)
-_PER_ROUND = 28  # of those, so that figures of a first fill are seen while it goes on: a week
-A_GREAT_DEAL = _AT_ONCE  # more than what comes in between two rounds: a first fill goes on
+# Pieces of ten minutes, answers and votes apart: a quarter of a day in one transaction, a week in one round, so that
+# figures are seen while a first fill goes on.
+_AT_ONCE = 72
+_PER_ROUND = 28
+A_GREAT_DEAL = _AT_ONCE  # more than what comes in between two rounds
 _SHARES_EVERY = timedelta(minutes=5)  # they read the votes themselves, all of four weeks
 
 
@@ -29,7 +28,7 @@ _SHARES_EVERY = timedelta(minutes=5)  # they read the votes themselves, all of f
 class Figures:
     """What a round found; versions that answered nothing in a window are absent from it.
 
-    `waiting` counts the tens of minutes that are still to be counted.
+    `waiting` counts the pieces of ten minutes that are still to be counted, answers and votes apart.
     """
 
     taken_at: datetime
@@ -46,23 +45,37 @@ class Round:
         self._keeper = uuid4()
         self._history: History | None = None
         self._counted_hours: set[datetime] = set()
-        self._vocabularies: Mapping[str, Collection[int]] = {}
+        self._answering: frozenset[str] | None = None
+        self._learnt: frozenset[str] = frozenset()
         self._shares: dict[tuple[str, str], float] = {}
         self._shares_at: datetime | None = None
         self._drift = Drift()
 
     async def take(self, pool: Pool) -> Figures:
         """Count the newest of what is due, and say what the windows look like then."""
+        await self._learn_words(pool)
         for _ in range(_PER_ROUND):
             if not await self._count_some(pool):
                 break
         async with transaction(pool) as connection:
             return await self._figures(connection, datetime.now(UTC))
 
+    async def _learn_words(self, pool: Pool) -> None:
+        """Know the words of the versions that answer before texts are counted, and count again what was so without."""
+        async with transaction(pool) as connection:
+            await require_current(connection)
+            tallies, oldest = Tallies(connection), begin_of(LONGEST, datetime.now(UTC))
+            answering = self._answering
+            if answering is None:
+                answering = await tallies.answering(oldest)
+            self._learnt |= await self._drift.references.refresh(connection, answering)
+            if self._learnt:
+                await tallies.count_words_again(self._learnt, oldest)
+        self._learnt = frozenset()
+
     async def _count_some(self, pool: Pool) -> bool:
         """Whether there may be more."""
         async with transaction(pool) as connection:
-            await require_current(connection)
             tallies = Tallies(connection)
             if await tallies.keep(self._keeper):
                 self._history = None
@@ -70,12 +83,13 @@ class Round:
             due = await tallies.due(_AT_ONCE)
             # Said before the commit, of which one cannot know whether it succeeded: reading once too often is harmless.
             self._counted_hours |= {floor(one.bucket, HOUR) for one in due}
-            await tallies.recount(due, self._vocabularies)
+            await tallies.recount(due, self._drift.references.vocabularies)
         return len(due) == _AT_ONCE
 
     async def _figures(self, connection: Connection, now: datetime) -> Figures:
         history = await self._remembered(connection, now)
         windows = history.windows(now)
+        self._answering = frozenset(one.model_version for one in windows)
         if self._shares_at is None or now - self._shares_at >= _SHARES_EVERY:
             beginnings = {window: begin_of(window, now) for window in WINDOWS}
             self._shares = await largest_source_shares(connection, beginnings)

@@ -18,11 +18,15 @@ from sentops_core.domain.retention import Retention
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import Connection, database_errors, open_connection
 from sentops_core.store.predictions import Predictions
+from sentops_core.store.quality_figures import thin_out_figures
 from sentops_core.store.retention import RetentionTable
+from sentops_core.store.tallies import Tallies
 from sentops_core.store.users import Sessions
 from sentops_core.telemetry import configure_logging
 
 log = structlog.get_logger()
+
+_KEEP_TALLIES = timedelta(days=40)  # longer than any window
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ async def maintain(
         async with connection.transaction():
             made = await Predictions(connection).ensure_partitions(now)
             sessions = await Sessions(connection).drop_expired(now)
+            await Tallies(connection).drop_before(now - _KEEP_TALLIES)
+            await thin_out_figures(connection, now)
         kept = Retention((await table.get()).retention.chosen, limit).kept
         if kept is not None:
             try:

@@ -92,6 +92,12 @@ _DROP_MONTHS = "SELECT drop_predictions_before($1)"
 _FIRST_KEPT = "SELECT date_trunc('month', $1::timestamptz, 'UTC')"
 _DROP_ORPHANED_FEEDBACK = "DELETE FROM feedback WHERE predicted_at < $1"
 _DROP_ORPHANED_WITHDRAWALS = "DELETE FROM withdrawn_votes WHERE predicted_at < $1"
+# Their counts go with the votes', which triggers see to: dropping a month fires none.
+_COUNT_AGAIN = """
+INSERT INTO tallies_due AS due (kind, bucket)
+SELECT DISTINCT 'answers', bucket FROM answer_tallies WHERE bucket < $1 ORDER BY 2
+    ON CONFLICT (kind, bucket) DO UPDATE SET changes = due.changes + 1
+"""
 # What people decided about a text is kept as a labelled example is; a text that nobody decided about goes.
 _DROP_UNDECIDED_ITEMS = """
 UPDATE labelling_items
@@ -203,6 +209,8 @@ class Predictions:
         first_kept = await self._connection.fetchval(_FIRST_KEPT, moment)
         await self._connection.execute(_DROP_ORPHANED_FEEDBACK, first_kept)
         await self._connection.execute(_DROP_ORPHANED_WITHDRAWALS, first_kept)
+        if dropped:
+            await self._connection.execute(_COUNT_AGAIN, first_kept)
         await self._connection.execute(_DROP_UNDECIDED_ITEMS, first_kept)
         return dropped
 

@@ -70,6 +70,11 @@ SELECT DISTINCT 'answers', bucket
  ORDER BY 2
     ON CONFLICT (kind, bucket) DO UPDATE SET changes = due.changes + 1
 """
+_ANSWERING = """
+SELECT DISTINCT model_version FROM answer_tallies WHERE bucket >= $1
+UNION
+SELECT champion FROM routing WHERE champion IS NOT NULL
+"""
 _FORGET_ANSWERS = "DELETE FROM answer_tallies WHERE bucket >= $1 AND bucket < $2"
 _FORGET_VOTES = "DELETE FROM vote_tallies WHERE bucket >= $1 AND bucket < $2"
 _ANSWER_COLUMNS = (
@@ -163,6 +168,10 @@ class Tallies:
             [one.bucket for one in due],
             [one.changes for one in due],
         )
+
+    async def answering(self, since: datetime) -> frozenset[str]:
+        """Versions that answered by what was counted, and those that answer now."""
+        return frozenset(row[0] for row in await self._connection.fetch(_ANSWERING, since))
 
     async def count_words_again(self, versions: Collection[str], since: datetime) -> None:
         """Of these versions, whose words have become known."""
