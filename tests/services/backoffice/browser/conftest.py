@@ -21,7 +21,7 @@ from sentops_backoffice.access import COOKIE
 from sentops_backoffice.app import create_backoffice
 from sentops_backoffice.settings import Settings
 from sentops_core.store.migrate import migrate_url
-from sentops_core.store.pool import open_connection
+from sentops_core.store.pool import Connection, open_connection
 from sentops_core.store.tokens import Role
 from sentops_core.store.users import Sessions
 from tests.services.backoffice.support import TOKEN, TRAINER_TOKEN, RecordingTrainer
@@ -45,6 +45,14 @@ class Site:
 
     def address(self, path: str) -> str:
         return urljoin(self.url, path)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Connection]:
+        connection = await open_connection(self.database_url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
 
 @dataclass(frozen=True)

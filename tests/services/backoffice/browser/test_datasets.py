@@ -10,16 +10,14 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.services.backoffice.browser.conftest import OpenStaff, Site
+from tests.services.backoffice.browser.ways import BOTH, EVERY, WITH_AND_WITHOUT, words_of
 from tests.services.backoffice.support import labelled_csv
-from tests.services.backoffice.test_uploads import in_stars
+from tests.services.backoffice.test_uploads import a_bomb, in_stars
 from tests.support.browser import Visit
-from tests.support.looks import DESKTOP, PHONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
 Look = Callable[[Visit, str], Awaitable[object]]
 
-SCREENS = [("en-GB", DESKTOP), ("en-GB", PHONE), ("it-IT", DESKTOP), ("it-IT", PHONE)]
-WITH_AND_WITHOUT = pytest.mark.parametrize("javascript", [True, False], ids=["js", "no-js"])
 LIST = "/backoffice/datasets"
 NEW = f"{LIST}/new"
 
@@ -58,7 +56,7 @@ async def slowly(page: Page, bytes_per_second: int) -> AsyncIterator[None]:
     await devtools.detach()
 
 
-@pytest.mark.parametrize(("locale", "viewport"), SCREENS)
+@EVERY
 async def test_every_dataset_page_is_accessible_in_both_languages_at_both_widths(
     site: Site,
     staff: OpenStaff,
@@ -136,40 +134,68 @@ async def test_a_newcomer_s_empty_list_says_what_to_do(
 
 
 @WITH_AND_WITHOUT
+@BOTH
 async def test_a_file_becomes_a_version_in_two_steps(
-    site: Site, staff: OpenStaff, tmp_path: Path, javascript: bool
+    site: Site,
+    staff: OpenStaff,
+    tmp_path: Path,
+    javascript: bool,
+    locale: str,
+    viewport: dict[str, int],
 ) -> None:
-    content = in_stars(100).replace(b";5\n", b";9\n") + b"che dire;boh\n"
-    async with staff("annotator", at=LIST, javascript=javascript, expected=(422,)) as visit:
+    words = words_of(locale)
+    content = in_stars(100).replace(b";5\n", b";9\n") + b"che dire;<b>boh</b>\n"
+    async with staff(
+        "annotator",
+        at=LIST,
+        javascript=javascript,
+        expected=(422,),
+        locale=locale,
+        viewport=viewport,
+    ) as visit:
         page = visit.page
-        await page.get_by_role("link", name="Upload a file").click()
+        await page.get_by_role("link", name=words("datasets.upload")).click()
         await upload(page, a_file(tmp_path, content, "<svg onload=alert(1)>.csv"))
         await expect(page.locator("h1")).to_have_text("<svg onload=alert(1)>.csv")
-        await expect(page.get_by_role("alert")).to_have_text(
-            "No column looks like the label: choose one."
-        )
+        await expect(page.get_by_role("alert")).to_have_text(words("problem.label_column_unknown"))
         await page.select_option("#text_column", label="a")
         await page.select_option("#label_column", label="b")
-        await page.get_by_role("button", name="Look again").click()
-        await expect(page.get_by_role("alert")).to_contain_text("are not clearly 1 to 5 stars")
-        await page.get_by_label("What “9” means").select_option("positive")
-        await page.get_by_label("What “3” means").select_option("neutral")
-        await page.get_by_label("What “1” means").select_option("negative")
-        await page.get_by_label("What “boh” means").select_option(label="Leave these rows out")
-        await page.get_by_role("button", name="Look again").click()
-        await expect(page.get_by_text("100 of 101 rows can be used.")).to_be_visible()
+        await page.get_by_role("button", name=words("datasets.map.look")).click()
+        await expect(page.get_by_role("alert")).to_contain_text("1, 3, 9")
+        await page.get_by_label(words("datasets.map.meaning_of", label="9")).select_option(
+            "positive"
+        )
+        await page.get_by_label(words("datasets.map.meaning_of", label="3")).select_option(
+            "neutral"
+        )
+        await page.get_by_label(words("datasets.map.meaning_of", label="1")).select_option(
+            "negative"
+        )
+        await page.get_by_label(words("datasets.map.meaning_of", label="<b>boh</b>")).select_option(
+            label=words("datasets.map.leave_out")
+        )
+        await page.get_by_role("button", name=words("datasets.map.look")).click()
+        await expect(
+            page.get_by_text(words("datasets.map.would.kept", kept=100, rows=101))
+        ).to_be_visible()
         await page.reload()  # nothing is lost by it
-        await expect(page.get_by_label("What “9” means")).to_have_value("positive")
-        await page.select_option("#parent", label="nothing: these rows alone")
+        await expect(page.get_by_label(words("datasets.map.meaning_of", label="9"))).to_have_value(
+            "positive"
+        )
+        await page.select_option("#parent", label=words("datasets.map.parent.none"))
         await page.fill("#name", "stelle")
-        await page.get_by_text("About a new dataset").click()
+        await page.get_by_text(words("datasets.map.more")).click()
         await page.fill("#origin", "dal negozio <b>")
-        await page.get_by_role("button", name="Make the version").click()
+        await page.get_by_role("button", name=words("datasets.map.confirm")).click()
         await page.wait_for_url("**/datasets/v*?done=dataset_made")
-        await expect(page.get_by_role("status")).to_have_text("The version is made.")
-        await expect(page.locator("h1")).to_contain_text("of stelle")
+        await expect(page.get_by_role("status")).to_have_text(words("done.dataset_made"))
+        await expect(page.locator("h1")).to_contain_text(
+            words("datasets.title", version="", dataset="stelle")
+        )
         await expect(page.get_by_text("dal negozio <b>")).to_be_visible()
-        await expect(page.get_by_text("label left out on purpose: 1")).to_be_visible()
+        await expect(
+            page.get_by_text(f"{words('datasets.refusal.label_left_out')}: 1")
+        ).to_be_visible()
 
 
 async def test_numbers_are_read_as_stars_on_request(
@@ -186,17 +212,26 @@ async def test_numbers_are_read_as_stars_on_request(
 
 
 @WITH_AND_WITHOUT
+@BOTH
 async def test_an_upload_can_be_discarded(
-    site: Site, staff: OpenStaff, tmp_path: Path, javascript: bool
+    site: Site,
+    staff: OpenStaff,
+    tmp_path: Path,
+    javascript: bool,
+    locale: str,
+    viewport: dict[str, int],
 ) -> None:
-    async with staff("annotator", at=NEW, javascript=javascript) as visit:
+    words = words_of(locale)
+    async with staff(
+        "annotator", at=NEW, javascript=javascript, locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
         await upload(page, a_file(tmp_path, labelled_csv()))
         await page.goto(site.address(NEW))
         await expect(page.get_by_role("link", name="recensioni.csv")).to_be_visible()
-        await page.get_by_role("button", name="Discard").click()
-        await expect(page.get_by_role("status").first).to_have_text("The upload is gone.")
-        await expect(page.get_by_text("No file of yours waits.")).to_be_visible()
+        await page.get_by_role("button", name=words("datasets.upload.discard")).click()
+        await expect(page.get_by_role("status").first).to_have_text(words("done.upload_discarded"))
+        await expect(page.get_by_text(words("datasets.upload.none"))).to_be_visible()
 
 
 async def test_a_confirmation_that_fails_keeps_what_was_chosen(
@@ -225,23 +260,34 @@ async def test_sending_shows_how_far_it_is(site: Site, staff: OpenStaff, tmp_pat
             await page.wait_for_url("**/datasets/uploads/*")
 
 
-async def test_sending_can_be_stopped(site: Site, staff: OpenStaff, tmp_path: Path) -> None:
-    async with staff("annotator", at=NEW) as visit:
+@BOTH
+async def test_sending_can_be_stopped(
+    site: Site, staff: OpenStaff, tmp_path: Path, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
+    async with staff("annotator", at=NEW, locale=locale, viewport=viewport) as visit:
         page = visit.page
         async with slowly(page, 100_000):
             await send(page, a_long_file(tmp_path))
-            await page.get_by_role("button", name="Stop").click()
-            await expect(page.locator("[data-said]")).to_have_text("Stopped: nothing was kept.")
+            await page.get_by_role("button", name=words("datasets.upload.stop")).click()
+            await expect(page.locator("[data-said]")).to_have_text(words("datasets.upload.stopped"))
             await expect(page.get_by_role("progressbar")).to_be_hidden()
         await page.reload()
-        await expect(page.get_by_text("No file of yours waits.")).to_be_visible()
+        await expect(page.get_by_text(words("datasets.upload.none"))).to_be_visible()
 
 
+@BOTH
 async def test_a_page_loaded_again_in_the_middle_says_that_nothing_was_kept(
-    site: Site, staff: OpenStaff, tmp_path: Path, look_at: Look
+    site: Site,
+    staff: OpenStaff,
+    tmp_path: Path,
+    look_at: Look,
+    locale: str,
+    viewport: dict[str, int],
 ) -> None:
+    words = words_of(locale)
     file = a_long_file(tmp_path)
-    async with staff("annotator", at=NEW) as visit:
+    async with staff("annotator", at=NEW, locale=locale, viewport=viewport) as visit:
         page = visit.page
         asked = []
 
@@ -252,48 +298,64 @@ async def test_a_page_loaded_again_in_the_middle_says_that_nothing_was_kept(
         page.on("dialog", leave)
         async with slowly(page, 100_000):
             await send(page, file)
-            await expect(page.locator("[data-said]")).to_contain_text("% sent")
+            await expect(page.locator("[data-said]")).to_have_text(re.compile("[1-9]0 %"))
             await page.reload(wait_until="commit")
         assert asked == ["beforeunload"]
         await expect(page.locator("[data-said]")).to_have_text(
-            "Sending “recensioni.csv” was cut off when the page was left, and nothing of it was kept: "
-            "choose the file again."
+            words("datasets.upload.interrupted").format(name="recensioni.csv")
         )
         await look_at(visit, "dataset-new-interrupted")
-        await expect(page.get_by_text("No file of yours waits.")).to_be_visible()
+        await expect(page.get_by_text(words("datasets.upload.none"))).to_be_visible()
         await upload(page, file)
 
 
-async def test_a_lost_connection_is_told(site: Site, staff: OpenStaff, tmp_path: Path) -> None:
+@BOTH
+async def test_a_lost_connection_is_told(
+    site: Site, staff: OpenStaff, tmp_path: Path, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
     file = a_long_file(tmp_path)
-    async with staff("annotator", at=NEW) as visit:
+    async with staff("annotator", at=NEW, locale=locale, viewport=viewport) as visit:
         page = visit.page
         await page.route("**/datasets/uploads", lambda route: route.abort("connectionreset"))
         await send(page, file)
-        await expect(page.locator("[data-said]")).to_contain_text("The connection was lost")
+        await expect(page.locator("[data-said]")).to_contain_text(words("datasets.upload.lost"))
         visit.faults.clear()  # the browser reports the lost connection, too
         await page.unroute("**/datasets/uploads")
         await upload(page, file)
 
 
 @WITH_AND_WITHOUT
+@BOTH
 async def test_a_file_of_200_megabytes_gets_a_sentence(
-    site: Site, staff: OpenStaff, tmp_path: Path, javascript: bool, look_at: Look
+    site: Site,
+    staff: OpenStaff,
+    tmp_path: Path,
+    javascript: bool,
+    look_at: Look,
+    locale: str,
+    viewport: dict[str, int],
 ) -> None:
+    words = words_of(locale)
     file = tmp_path / "enorme.csv"
     with file.open("wb") as content:
         content.truncate(200 << 20)
-    async with staff("annotator", at=NEW, javascript=javascript, expected=(413,)) as visit:
+    async with staff(
+        "annotator",
+        at=NEW,
+        javascript=javascript,
+        expected=(413,),
+        locale=locale,
+        viewport=viewport,
+    ) as visit:
         page = visit.page
         await send(page, file)
         if javascript:
             await expect(page.locator("[data-said]")).to_have_text(
-                "The file is larger than 64 MiB: send it in parts."
+                words("datasets.upload.too_large", mebibytes=64)
             )
         else:
-            await expect(page.get_by_role("alert")).to_have_text(
-                "The file is too large for one upload: send it in parts."
-            )
+            await expect(page.get_by_role("alert")).to_have_text(words("error.413"))
 
 
 @pytest.mark.parametrize(
@@ -303,6 +365,8 @@ async def test_a_file_of_200_megabytes_gets_a_sentence(
         ("x.xlsx", b"PK\x03\x04" + bytes(50), "no readable workbook"),
         ("x.exe", b"text,label\n", "of no known kind"),
         ("x.csv", b"", "The file is empty"),
+        ("x.csv", b"MZ\x90\x00" + bytes(900), "binary"),
+        ("x.xlsx", a_bomb(), "unpacks to more than"),
     ],
 )
 async def test_what_is_no_table_is_refused_with_a_sentence(
@@ -318,101 +382,130 @@ async def test_what_is_no_table_is_refused_with_a_sentence(
 
 
 @WITH_AND_WITHOUT
+@BOTH
 async def test_a_label_is_changed_and_reaches_the_next_version(
-    site: Site, staff: OpenStaff, javascript: bool
+    site: Site, staff: OpenStaff, javascript: bool, locale: str, viewport: dict[str, int]
 ) -> None:
-    async with staff("annotator", at=f"{LIST}/v2/rows", javascript=javascript) as visit:
+    words = words_of(locale)
+    async with staff(
+        "annotator", at=f"{LIST}/v2/rows", javascript=javascript, locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
         await page.fill("#search", "ottimo ACQUISTO")
-        await page.get_by_role("button", name="Search").click()
+        await page.get_by_role("button", name=words("datasets.find")).click()
         await expect(page.locator("tbody tr").first).to_contain_text("Ottimo acquisto")
         await page.locator("tbody a").first.click()
-        await page.get_by_label("Negative").check()
+        await page.get_by_label(words.label("negative")).check()
         await page.fill("#reason", "È ironia <b>")
-        await page.get_by_role("button", name="Change the label").click()
-        await expect(page.get_by_role("status")).to_have_text(
-            "The label is changed. The next version takes it in."
-        )
+        await page.get_by_role("button", name=words("datasets.edit")).click()
+        await expect(page.get_by_role("status")).to_have_text(words("done.label_edited"))
         history = page.locator("tbody tr").first
-        for said in ("bruno", "Positive", "Negative", "È ironia <b>"):
+        for said in ("bruno", words.label("positive"), words.label("negative"), "È ironia <b>"):
             await expect(history).to_contain_text(said)
         newest = site.demo.dataset
         await page.goto(site.address(LIST))
-        await expect(page.get_by_text(f"since {newest} was built: 1.")).to_be_visible()
-        await page.get_by_role("link", name="Show them").click()
+        await expect(
+            page.get_by_text(words("datasets.edits", version=newest, count=1))
+        ).to_be_visible()
+        await page.get_by_role("link", name=words("datasets.edits.show")).click()
         await expect(page.locator("tbody tr")).to_have_count(1)
-        await expect(page.locator("tbody tr")).to_contain_text("now: Negative")
+        await expect(page.locator("tbody tr")).to_contain_text(
+            words("datasets.label_now", label=words.label("negative"))
+        )
         await page.goto(site.address(LIST))
-        await page.get_by_role("button", name="Build a version with them now").click()
+        await page.get_by_role("button", name=words("datasets.edits.build")).click()
         await page.wait_for_url("**/datasets/v*?done=dataset_made")
-        await expect(page.get_by_text("by staff: 1")).to_be_visible()
-        await page.get_by_role("link", name="Compare").first.click()
-        await page.get_by_role("link", name="Relabelled").click()
+        await expect(page.get_by_text(words("datasets.how.edited", count=1))).to_be_visible()
+        await page.get_by_role("link", name=words("datasets.diff")).first.click()
+        await page.get_by_role("link", name=words("datasets.diff.relabelled")).click()
         await expect(page.locator("tbody tr")).to_have_count(1)
-        await expect(page.locator("tbody tr")).to_contain_text("Positive")
-        await expect(page.locator("tbody tr")).to_contain_text("Negative")
+        await expect(page.locator("tbody tr")).to_contain_text(words.label("positive"))
+        await expect(page.locator("tbody tr")).to_contain_text(words.label("negative"))
 
 
-async def test_two_people_change_one_label(site: Site, staff: OpenStaff, look_at: Look) -> None:
+@BOTH
+async def test_two_people_change_one_label(
+    site: Site, staff: OpenStaff, look_at: Look, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
     at = f"{LIST}/v2/rows?search=Ottimo+acquisto"
     async with (
-        staff("annotator", at=at, expected=(409,)) as one,
-        staff("admin", at=at) as other,
+        staff("annotator", at=at, expected=(409,), locale=locale, viewport=viewport) as one,
+        staff("admin", at=at, locale=locale, viewport=viewport) as other,
     ):
         for visit in (one, other):
             await visit.page.locator("tbody a").first.click()
             await visit.page.wait_for_url("**/rows/*")
-            await visit.page.get_by_label("Neutral").check()
+            await visit.page.get_by_label(words.label("neutral")).check()
             await visit.page.fill("#reason", "così così")
-        await other.page.get_by_role("button", name="Change the label").click()
+        await other.page.get_by_role("button", name=words("datasets.edit")).click()
         await expect(other.page.get_by_role("status")).to_be_visible()
-        await one.page.get_by_role("button", name="Change the label").click()
+        await one.page.get_by_role("button", name=words("datasets.edit")).click()
         await expect(one.page.get_by_role("alert")).to_contain_text(
-            "Somebody made it Neutral meanwhile"
+            words("problem.edit_raced", label=words.label("neutral"))
         )
         await expect(one.page.locator("#reason")).to_have_value("così così")
         await look_at(one, "dataset-row-raced")
 
 
-async def test_rows_are_filtered_and_paged(site: Site, staff: OpenStaff) -> None:
+@BOTH
+async def test_rows_are_filtered_and_paged(
+    site: Site, staff: OpenStaff, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
     newest = site.demo.dataset
-    async with staff("viewer", at=f"{LIST}/{newest}/rows", javascript=False) as visit:
+    english = "English" if locale == "en-GB" else "inglese"
+    async with staff(
+        "viewer", at=f"{LIST}/{newest}/rows", javascript=False, locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
         await expect(page.locator("tbody tr")).to_have_count(100)
         first = await page.locator("tbody td").first.inner_text()
-        await page.get_by_role("link", name="More").click()
+        await page.get_by_role("link", name=words("list.more")).click()
         assert await page.locator("tbody td").first.inner_text() != first
-        await page.get_by_role("link", name="First page").click()
+        await page.get_by_role("link", name=words("datasets.first_page")).click()
         assert await page.locator("tbody td").first.inner_text() == first
-        await page.get_by_label("Label", exact=True).select_option("positive")
-        await page.get_by_label("Side").select_option("holdout")
-        await page.get_by_label("Language").select_option(label="English")
-        await page.get_by_role("button", name="Search").click()
-        await expect(page.locator("tbody tr").first).to_contain_text("Held out")
+        await page.get_by_label(words("datasets.label"), exact=True).select_option("positive")
+        await page.get_by_label(words("datasets.side")).select_option("holdout")
+        await page.get_by_label(words("datasets.language")).select_option(label=english)
+        await page.get_by_role("button", name=words("datasets.find")).click()
+        await expect(page.locator("tbody tr").first).to_contain_text(words("datasets.side.holdout"))
         rows = await page.locator("tbody tr").all_inner_texts()
         assert rows
-        assert all("Positive" in row and "English" in row for row in rows)
-        await page.get_by_role("link", name="Show all rows").click()
+        assert all(
+            words.label("positive") in row and english.casefold() in row.casefold() for row in rows
+        )
+        await page.get_by_role("link", name=words("datasets.find_all")).click()
         await expect(page.locator("tbody tr")).to_have_count(100)
 
 
-async def test_two_versions_are_compared(site: Site, staff: OpenStaff) -> None:
-    async with staff("viewer", at=f"{LIST}/v2/diff", javascript=False) as visit:
+@BOTH
+async def test_two_versions_are_compared(
+    site: Site, staff: OpenStaff, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
+    async with staff(
+        "viewer", at=f"{LIST}/v2/diff", javascript=False, locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
         await expect(page.locator("select#from")).to_have_value("v1")
-        await expect(page.locator(".kinds a[aria-current]")).to_contain_text("Added")
+        await expect(page.locator(".kinds a[aria-current]")).to_contain_text(
+            words("datasets.diff.added")
+        )
         assert await page.locator("tbody tr").count() > 10
-        await page.get_by_role("link", name="Removed").click()
-        await expect(page.get_by_text("No such rows.")).to_be_visible()
+        await page.get_by_role("link", name=words("datasets.diff.removed")).click()
+        await expect(page.get_by_text(words("datasets.diff.no_rows"))).to_be_visible()
         await page.select_option("select#from", site.demo.dataset)
-        await page.get_by_role("button", name="Compare").click()
+        await page.get_by_role("button", name=words("datasets.diff")).click()
         assert await page.locator("tbody tr").count() > 0
 
 
+@BOTH
 async def test_a_version_is_taken_away_as_a_file(
-    site: Site, staff: OpenStaff, tmp_path: Path
+    site: Site, staff: OpenStaff, tmp_path: Path, locale: str, viewport: dict[str, int]
 ) -> None:
-    async with staff("viewer", at=f"{LIST}/v1") as visit:
+    words = words_of(locale)
+    async with staff("viewer", at=f"{LIST}/v1", locale=locale, viewport=viewport) as visit:
         page = visit.page
         for name in ("CSV", "JSONL", "PARQUET"):
             async with page.expect_download() as download:
@@ -427,12 +520,16 @@ async def test_a_version_is_taken_away_as_a_file(
         assert table.count(",'") + table.count(",\"'") >= 3
         assert (tmp_path / "PARQUET").read_bytes().startswith(b"PAR1")
         async with page.expect_download() as download:
-            await page.get_by_role("link", name="Download the refused rows (CSV)").click()
+            await page.get_by_role("link", name=words("datasets.refused.download")).click()
         await (await download.value).save_as(tmp_path / "refused")
         assert "the label is missing" in (tmp_path / "refused").read_text("utf-8-sig")
 
 
-async def test_a_version_is_built_from_feedback(site: Site, staff: OpenStaff) -> None:
+@BOTH
+async def test_a_version_is_built_from_feedback(
+    site: Site, staff: OpenStaff, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
     from sentops_core.store.pool import open_connection
 
     connection = await open_connection(site.database_url)
@@ -441,14 +538,20 @@ async def test_a_version_is_built_from_feedback(site: Site, staff: OpenStaff) ->
         "(SELECT prediction_id, client FROM feedback ORDER BY voted_at LIMIT 200)"
     )
     await connection.close()
-    async with staff("annotator", at=LIST, javascript=False) as visit:
-        await visit.page.get_by_role("button", name="Build from feedback").click()
+    async with staff(
+        "annotator", at=LIST, javascript=False, locale=locale, viewport=viewport
+    ) as visit:
+        await visit.page.get_by_role("button", name=words("datasets.from_feedback")).click()
         await visit.page.wait_for_url("**/datasets/v*?done=dataset_*")
         await expect(visit.page.get_by_role("status")).to_be_visible()
 
 
-async def test_an_admin_trains_on_a_version_from_its_page(site: Site, staff: OpenStaff) -> None:
-    async with staff("admin", at=f"{LIST}/v1") as visit:
-        await visit.page.get_by_role("link", name="Train on it").click()
+@BOTH
+async def test_an_admin_trains_on_a_version_from_its_page(
+    site: Site, staff: OpenStaff, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
+    async with staff("admin", at=f"{LIST}/v1", locale=locale, viewport=viewport) as visit:
+        await visit.page.get_by_role("link", name=words("datasets.train_on")).click()
         await visit.page.wait_for_url("**/train?dataset=v1")
         await expect(visit.page.locator("main")).to_contain_text("v1")

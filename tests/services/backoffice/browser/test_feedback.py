@@ -9,14 +9,11 @@ from sentops_backoffice.labelling import fill, give_label
 from sentops_core.domain.labelling import State
 from sentops_core.store.labelling import Labelling
 from sentops_core.store.pool import open_connection
-from tests.support.looks import PHONE
+from tests.services.backoffice.browser.ways import BOTH, WITH_AND_WITHOUT, words_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
 
 INBOX = "/backoffice/feedback"
-BOTH = pytest.mark.parametrize(
-    ("locale", "viewport"), [("en-GB", None), ("it-IT", PHONE)], ids=["en-desktop", "it-phone"]
-)
 NOW = datetime.now(UTC)
 
 
@@ -65,40 +62,56 @@ async def test_one_vote_is_accepted_refused_set_right_and_opened_again(
         assert await count(site, "status = 'new'") == new - 2
 
 
-@pytest.mark.parametrize("javascript", [True, False], ids=["js", "no-js"])
-async def test_many_votes_are_judged_at_once(site, staff, javascript) -> None:
-    async with staff("annotator", at=f"{INBOX}?status=new", javascript=javascript) as visit:
+@WITH_AND_WITHOUT
+@BOTH
+async def test_many_votes_are_judged_at_once(site, staff, javascript, locale, viewport) -> None:
+    words = words_of(locale)
+    async with staff(
+        "annotator",
+        at=f"{INBOX}?status=new",
+        javascript=javascript,
+        locale=locale,
+        viewport=viewport,
+    ) as visit:
         page = visit.page
         boxes = page.locator("tbody input[type=checkbox]")
         if javascript:
-            await page.get_by_label("All on this page").check()
+            await page.get_by_label(words("feedback.choose.all")).check()
             await expect(boxes.nth(7)).to_be_checked()
             await boxes.nth(7).uncheck()
             wanted = await boxes.count() - 1
         else:
-            await expect(page.get_by_label("All on this page")).to_be_hidden()
+            await expect(page.get_by_label(words("feedback.choose.all"))).to_be_hidden()
             for number in (0, 2, 4):
                 await boxes.nth(number).check()
             wanted = 3
         await page.locator("#right").select_option("neutral")
-        await page.locator(".together").get_by_role("button", name="Set right").click()
-        await expect(page.get_by_role("status")).to_contain_text("Set right")
+        await (
+            page.locator(".together")
+            .get_by_role("button", name=words("feedback.do.corrected"))
+            .click()
+        )
+        await expect(page.get_by_role("status")).to_contain_text(words("done.feedback_corrected"))
         assert await count(site, "reviewed_by = 'bruno'") == wanted
 
 
-async def test_a_filter_narrows_and_pages_go_on(site, staff) -> None:
-    async with staff("viewer", at=INBOX) as visit:
+@BOTH
+async def test_a_filter_narrows_and_pages_go_on(site, staff, locale, viewport) -> None:
+    words = words_of(locale)
+    async with staff("viewer", at=INBOX, locale=locale, viewport=viewport) as visit:
         page = visit.page
-        await expect(page.locator("main button", has_text="Accept")).to_have_count(0)
+        await expect(
+            page.locator("main button", has_text=words("feedback.do.accepted"))
+        ).to_have_count(0)
         await page.locator("#differs").select_option("yes")
         await page.locator("#label").select_option("negative")
-        await page.get_by_role("button", name="Show", exact=True).click()
+        await page.get_by_role("button", name=words("feedback.show"), exact=True).click()
         await page.wait_for_url("**label=negative**")
         for cell in await page.locator("tbody td:nth-child(3)").all_inner_texts():
-            assert "Negative" in cell
-            assert "contradicts" in cell
-        await page.get_by_role("link", name="Show all").click()
-        await page.get_by_role("link", name="Older").click()
+            assert words.label("negative") in cell
+            assert words("feedback.contradicts") in cell
+        await page.get_by_role("link", name=words("feedback.all")).click()
+        await page.get_by_role("link", name=words("list.older")).click()
         await page.wait_for_url("**before=**")
         await expect(page.locator("tbody tr").first).to_be_visible()
 

@@ -1,7 +1,6 @@
 """The version pages in a real browser: every action on them, and how they look."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,19 +9,17 @@ from playwright.async_api import expect
 
 from sentops_core.domain.resources import ModelVersionPhase, ModelVersionStatus
 from sentops_core.store.model_versions import ModelVersions
-from sentops_core.store.pool import Connection, open_connection
 from sentops_core.store.predictions import Predictions
 from tests.services.backoffice.browser.conftest import OpenStaff, Site
+from tests.services.backoffice.browser.ways import BOTH, EVERY, WITH_AND_WITHOUT, words_of
 from tests.services.backoffice.model_pages import add_trained
 from tests.services.backoffice.support import XSS
 from tests.support.browser import Visit
-from tests.support.looks import DESKTOP, PHONE
 from tests.support.rows import a_prediction
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
 Look = Callable[[Visit, str], Awaitable[object]]
 
-SCREENS = [("en-GB", DESKTOP), ("en-GB", PHONE), ("it-IT", DESKTOP), ("it-IT", PHONE)]
 CARD = f"""# sentiment, from training job training-101
 
 Answers a text with one of negative, neutral, positive. {XSS}
@@ -40,32 +37,23 @@ Answers a text with one of negative, neutral, positive. {XSS}
 """
 
 
-@asynccontextmanager
-async def database(site: Site) -> AsyncIterator[Connection]:
-    connection = await open_connection(site.database_url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
 async def fill(site: Site, folder: Path) -> None:
     """101 waits for a person, 102 failed the gate."""
-    async with database(site) as connection:
+    async with site.database() as connection:
         await add_trained(connection, folder, 101, wrong=(1,), card=CARD)
         await add_trained(connection, folder, 102, wrong=range(25))
 
 
 async def an_answer(site: Site) -> str:
     """The id of an answer of the champion."""
-    async with database(site) as connection:
+    async with site.database() as connection:
         one = a_prediction(datetime.now(UTC), f"Ottimo {XSS}", model_version=site.demo.champion)
         async with connection.transaction():
             await Predictions(connection).copy_in([one])
     return str(one.id)
 
 
-@pytest.mark.parametrize(("locale", "viewport"), SCREENS)
+@EVERY
 async def test_every_version_page_is_accessible_in_both_languages_at_both_widths(
     site: Site,
     staff: OpenStaff,
@@ -104,68 +92,100 @@ async def test_the_dark_pages_are_readable_too(
         await look_at(visit, "version-failed")
 
 
-@pytest.mark.parametrize("javascript", [True, False])
+@WITH_AND_WITHOUT
+@BOTH
 async def test_a_waiting_version_is_approved_promoted_or_dismissed_after_a_question(
-    site: Site, staff: OpenStaff, tmp_path: Path, *, javascript: bool
+    site: Site,
+    staff: OpenStaff,
+    tmp_path: Path,
+    locale: str,
+    viewport: dict[str, int],
+    *,
+    javascript: bool,
 ) -> None:
+    words = words_of(locale)
     await fill(site, tmp_path)
     address = "/backoffice/versions/sentiment-v101"
-    async with staff("admin", at=address, javascript=javascript) as visit:
+    async with staff(
+        "admin", at=address, javascript=javascript, locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
         for button, said in (
-            ("Approve", "Approved."),
-            ("Promote", "The version is checked first"),
-            ("Take out of the running", "within seconds"),
+            (words("versions.do.approve"), words("done.versions.approve")),
+            (words("versions.do.promote"), words("done.versions.promote")),
+            (words("versions.do.archive"), words("done.versions.archive")),
         ):
             await page.goto(site.address(address))
             await page.get_by_role("link", name=button).click()
-            await expect(page.get_by_role("heading", level=2)).to_contain_text("and to whom")
-            await page.get_by_label("Why (if you like)").fill(f"Because of {button}.")
+            await expect(page.get_by_role("heading", level=2)).to_contain_text(
+                words("versions.will")
+            )
+            await page.get_by_label(words("versions.reason.optional")).fill(f"Because of {button}.")
             await page.get_by_role("button", name=button).click()
             await expect(page.get_by_role("status").first).to_contain_text(said)
     assert site.trainer.asked == [
-        ("/model-versions/sentiment-v101/approve", {"reason": "Because of Approve."}, "anna"),
-        ("/model-versions/sentiment-v101/promote", {"reason": "Because of Promote."}, "anna"),
+        (
+            "/model-versions/sentiment-v101/approve",
+            {"reason": f"Because of {words('versions.do.approve')}."},
+            "anna",
+        ),
+        (
+            "/model-versions/sentiment-v101/promote",
+            {"reason": f"Because of {words('versions.do.promote')}."},
+            "anna",
+        ),
         (
             "/model-versions/sentiment-v101/archive",
-            {"reason": "Because of Take out of the running."},
+            {"reason": f"Because of {words('versions.do.archive')}."},
             "anna",
         ),
     ]
 
 
+@BOTH
 async def test_what_failed_the_gate_is_promoted_only_with_force_and_a_reason(
-    site: Site, staff: OpenStaff, tmp_path: Path
+    site: Site, staff: OpenStaff, tmp_path: Path, locale: str, viewport: dict[str, int]
 ) -> None:
+    words = words_of(locale)
     await fill(site, tmp_path)
-    async with staff("admin", at="/backoffice/versions/sentiment-v102/promote") as visit:
+    async with staff(
+        "admin", at="/backoffice/versions/sentiment-v102/promote", locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
-        await page.get_by_role("button", name="Promote").click()
+        await page.get_by_role("button", name=words("versions.do.promote")).click()
         assert site.trainer.asked == []  # the browser asks for the tick first
-        await page.get_by_label("Promote it all the same").check()
-        await page.get_by_role("button", name="Promote").click()
+        await page.get_by_label(words("versions.force")).check()
+        await page.get_by_role("button", name=words("versions.do.promote")).click()
         assert site.trainer.asked == []
-        await page.get_by_label("Why (needed)").fill("The rows are old.")
-        await page.get_by_role("button", name="Promote").click()
-        await expect(page.get_by_role("status").first).to_contain_text("Asked for")
+        await page.get_by_label(words("versions.reason")).fill("The rows are old.")
+        await page.get_by_role("button", name=words("versions.do.promote")).click()
+        await expect(page.get_by_role("status").first).to_contain_text(
+            words("done.versions.promote")
+        )
     ((path, body, actor),) = site.trainer.asked
     assert (path, actor) == ("/model-versions/sentiment-v102/promote", "anna")
     assert body == {"reason": "The rows are old.", "force": True}
 
 
+@BOTH
 async def test_the_champion_is_rolled_back_after_saying_to_whom(
-    site: Site, staff: OpenStaff
+    site: Site, staff: OpenStaff, locale: str, viewport: dict[str, int]
 ) -> None:
-    async with database(site) as connection:
+    words = words_of(locale)
+    async with site.database() as connection:
         await ModelVersions(connection).save_status(  # nothing else is under way
             site.demo.candidate, ModelVersionStatus(phase=ModelVersionPhase.ROLLED_BACK)
         )
-    async with staff("admin", at=f"/backoffice/versions/{site.demo.champion}") as visit:
+    async with staff(
+        "admin", at=f"/backoffice/versions/{site.demo.champion}", locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
-        await page.get_by_role("link", name="Roll back").click()
-        await expect(page.get_by_role("main")).to_contain_text("Everybody is answered by")
-        await page.get_by_role("button", name="Roll back").click()
-        await expect(page.get_by_role("status").first).to_contain_text("takes over again")
+        await page.get_by_role("link", name=words("versions.do.rollback")).click()
+        await expect(page.get_by_role("main")).to_contain_text(words("versions.will.audit"))
+        await page.get_by_role("button", name=words("versions.do.rollback")).click()
+        await expect(page.get_by_role("status").first).to_contain_text(
+            words("done.versions.rollback")
+        )
     assert site.trainer.asked == [(f"/model-versions/{site.demo.champion}/rollback", None, "anna")]
 
 
@@ -193,31 +213,43 @@ async def test_a_viewer_sees_all_of_it_and_changes_nothing(
         await expect(visit.page.locator("main a[href*=evil], main img")).to_have_count(0)
 
 
+@BOTH
 async def test_a_rollout_is_followed_as_it_goes(
-    site: Site, staff: OpenStaff, tmp_path: Path
+    site: Site, staff: OpenStaff, tmp_path: Path, locale: str, viewport: dict[str, int]
 ) -> None:
+    words = words_of(locale)
     await fill(site, tmp_path)
-    async with staff("viewer", at="/backoffice/versions/sentiment-v101") as visit:
+    async with staff(
+        "viewer", at="/backoffice/versions/sentiment-v101", locale=locale, viewport=viewport
+    ) as visit:
         state = visit.page.locator("#live")
-        await expect(state).to_contain_text("answers nobody yet")
-        async with database(site) as connection:
+        await expect(state).to_contain_text(words("versions.means.Pending"))
+        async with site.database() as connection:
             await ModelVersions(connection).save_status(
                 "sentiment-v101", ModelVersionStatus(phase=ModelVersionPhase.VERIFYING)
             )
-        await expect(state).to_contain_text("asked its test examples")
-        await expect(visit.page.locator("[data-live-said]")).to_contain_text("Being checked")
+        await expect(state).to_contain_text(words("versions.means.Verifying"))
+        await expect(visit.page.locator("[data-live-said]")).to_contain_text(
+            words("versions.phase.Verifying")
+        )
 
 
-async def test_an_answer_is_traced_to_the_rows_behind_it(site: Site, staff: OpenStaff) -> None:
+@BOTH
+async def test_an_answer_is_traced_to_the_rows_behind_it(
+    site: Site, staff: OpenStaff, locale: str, viewport: dict[str, int]
+) -> None:
+    words = words_of(locale)
     answer = await an_answer(site)
-    async with staff("viewer", at="/backoffice/versions", expected=(404,)) as visit:
+    async with staff(
+        "viewer", at="/backoffice/versions", expected=(404,), locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
-        await page.get_by_role("link", name="Where does an answer come from?").click()
-        await page.get_by_label("Id of the answer").fill("nonsense")
-        await page.get_by_role("button", name="Show").click()
-        await expect(page.get_by_role("alert")).to_contain_text("no such answer")
-        await page.get_by_label("Id of the answer").fill(answer)
-        await page.get_by_role("button", name="Show").click()
+        await page.get_by_role("link", name=words("lineage.ask")).click()
+        await page.get_by_label(words("lineage.id")).fill("nonsense")
+        await page.get_by_role("button", name=words("lineage.show")).click()
+        await expect(page.get_by_role("alert")).to_contain_text(words("lineage.unknown"))
+        await page.get_by_label(words("lineage.id")).fill(answer)
+        await page.get_by_role("button", name=words("lineage.show")).click()
         chain = page.locator(".chain")
         await expect(chain).to_contain_text(XSS)
         await expect(chain).to_contain_text(site.demo.champion)
