@@ -68,6 +68,7 @@ CASES: dict[str, dict[str, Any]] = {
             "enabled": True,
             "labels": {"release": "prometheus"},
             "rules": {"enabled": True},
+            "dashboards": {"enabled": True},
         },
         "tracking": {"mlflowUrl": "http://mlflow.mlops.svc:5000"},
         "networkPolicy": {

@@ -193,6 +193,7 @@ _FIRST: dict[tuple[str, ...], dict[str, Any]] = {
     ("tracking", "existingSecretKey"): {"tracking": {"existingSecret": "mlflow"}},
     ("networkPolicy", "mlflow"): {"tracking": {"mlflowUrl": "http://mlflow:5000"}},
     ("metrics",): {"metrics": {"enabled": True, "rules": {"enabled": True}}},
+    ("metrics", "dashboards"): {"metrics": {"dashboards": {"enabled": True}}},
     ("migrations", "timeoutSeconds"): {"migrations": {"beforeUpgrade": "always"}},
     ("web", "autoscaling"): {"web": {"autoscaling": {"enabled": True}}},
 }
@@ -220,6 +221,7 @@ _INSTEAD: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Any]]] = {
     ("gateway", "enabled"): ({}, CASES["gateway"]),
     ("metrics", "enabled"): ({}, {"metrics": {"enabled": True}}),
     ("metrics", "rules", "enabled"): ({}, {"metrics": {"rules": {"enabled": True}}}),
+    ("metrics", "dashboards", "enabled"): ({}, {"metrics": {"dashboards": {"enabled": True}}}),
     ("web", "autoscaling", "enabled"): ({}, {"web": {"autoscaling": {"enabled": True}}}),
 }
 _OTHER: dict[str, Any] = {
