@@ -69,7 +69,7 @@ def config_of_compose(folder: Path, **values: str) -> dict[str, Any]:
     stack = composition({**settings(), **values})
     service, folder = stack["alertmanager"], folder / "configuration"
     folder.mkdir(parents=True)
-    places = {mount.target: FOLDER / mount.source for mount in service.mounts}
+    places = {one.target: FOLDER / one.source for one in service.mounts if one.of_a_folder}
     for one in service.content["configs"]:
         places[one["target"]] = folder / Path(one["target"]).name
         places[one["target"]].write_text(stack.content["configs"][one["source"]]["content"])

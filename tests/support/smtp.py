@@ -72,6 +72,9 @@ def mail_server(login: tuple[str, str] | None = None) -> Iterator[MailServer]:
         port=kept.port,
         auth_required=login is not None,
         auth_require_tls=False,
+        auth_exclude_mechanism=[
+            "LOGIN"
+        ],  # its questions are worded otherwise than Alertmanager expects
         authenticator=check if login else None,
     )
     controller.start()
