@@ -255,3 +255,21 @@ async def test_an_answer_is_traced_to_the_rows_behind_it(
         await expect(chain).to_contain_text(site.demo.champion)
         await chain.get_by_role("link", name=site.demo.champion).click()
         await expect(page.get_by_role("heading", level=1)).to_have_text(site.demo.champion)
+
+
+@EVERY
+async def test_bars_of_one_chart_have_one_scale(
+    site: Site, staff: OpenStaff, locale: str, viewport: dict[str, int]
+) -> None:
+    async with staff(
+        "viewer", at="/backoffice/versions", locale=locale, viewport=viewport
+    ) as visit:
+        for path in ("versions", f"datasets/{site.demo.dataset}"):
+            await visit.page.goto(site.address(f"/backoffice/{path}"))
+            charts = await visit.page.locator("dl.bars").evaluate_all(
+                "all => all.map((one) => [...one.querySelectorAll('svg')].map((bar) => Math.round(bar.clientWidth)))"
+            )
+            assert any(len(widths) > 2 for widths in charts)
+            for widths in charts:
+                assert len(set(widths)) == 1, (path, widths)
+                assert widths[0] > 20
