@@ -71,7 +71,7 @@ async def _next_text(page: Page) -> None:
 
 async def _upload(page: Page) -> None:
     content = b"testo,stelle\nOttimo acquisto,5\nPessimo,1\n<b>Nella norma</b>,3\n,4\n"
-    file = {"name": "recensioni <b>nuove</b>.csv", "mimeType": "text/csv", "buffer": content}
+    file = {"name": "recensioni <b>nuove.csv", "mimeType": "text/csv", "buffer": content}
     await page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
     await page.locator("form[enctype] button.primary").click()
     await page.wait_for_url("**/datasets/uploads/*")
@@ -126,7 +126,7 @@ def screens(site: DemoSite) -> list[Screen]:
         Screen("training-running", f"{b}/training/{demo.running}"),
         Screen("training-cancel", f"{b}/training/{demo.running}/cancel"),
         Screen("training-finished", f"{b}/training/training-8"),
-        Screen("compare", f"{b}/compare?job=training-7&job=training-8"),
+        Screen("compare", f"{b}/compare?job=training-8&job=training-9"),
         Screen("versions", f"{b}/versions"),
         Screen("version-live", f"{b}/versions/{demo.champion}"),
         Screen("version-waiting", f"{b}/versions/{demo.waiting}"),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 
-from sentops_core.artifacts import publish_folder
 from sentops_core.datasets.building import BuildRequest, build_from_feedback, build_from_file
 from sentops_core.datasets.reading import ReadOptions, read_file
 from sentops_core.datasets.report import BuildReport
@@ -22,8 +21,8 @@ from sentops_core.store.examples import ExampleRow, Examples
 from sentops_core.store.pool import Connection, Pool, open_pool, transaction
 from sentops_core.store.tokens import ApiTokens, Role
 from sentops_core.store.users import Sessions, Users
-from tests.support.artifacts import build_artifact
-from tests.support.demo_models import Artefact, fill_models
+from tests.support.demo_artefacts import held_out, two_artefacts
+from tests.support.demo_models import Models, fill_models
 from tests.support.demo_texts import HOSTILE_NAME, HOSTILE_TEXTS, a_review
 from tests.support.demo_traffic import fill_traffic
 
@@ -95,11 +94,12 @@ async def fill_demo(
             models = await fill_models(
                 connection,
                 datasets,
-                _artefacts(store_uri),
+                two_artefacts(store_uri, await held_out(connection, datasets[-1].name)),
                 store_uri,
                 now=moment,
                 count=size.versions,
             )
+            await _fill_serving(connection, models)
         async with pool.acquire() as connection:
             votes = await fill_traffic(
                 connection,
@@ -126,18 +126,6 @@ async def fill_demo(
         dataset=datasets[-1].name,
         votes=votes,
     )
-
-
-def _artefacts(store_uri: str) -> list[Artefact]:
-    """Real ones, which a model server can load."""
-    with tempfile.TemporaryDirectory(prefix="sentops-demo-") as folder:
-        published = [
-            publish_folder(
-                build_artifact(Path(folder) / str(number), strength=strength).folder, store_uri
-            )
-            for number, strength in enumerate((2.0, 3.0))
-        ]
-    return [Artefact(one.storage_uri, one.digest, one.size_bytes) for one in published]
 
 
 async def _fill_datasets(pool: Pool, store_uri: str, size: DemoSize) -> list[VersionRow]:
@@ -260,8 +248,7 @@ async def _fill_audit(connection: Connection, champion: str, now: datetime, coun
         ("control-plane", "training_job.finished", "training-8", {"phase": "Succeeded", "gateResult": {"verdict": "Pass", "samples": 412}}),
         ("control-plane", "model_version.registered", champion, {"digest": "sha256:" + "ab" * 32, "desiredState": "Champion"}),
         ("anna", "model_version.promotion_requested", champion, {"reason": "Meglio sui neutri", "force": False}),
-        ("control-plane", "model_version.live", champion, {"from": "Canary", "to": "Live", "why": ["Promoted: It serves."]}),
-        ("control-plane", "model_version.rolled_back", "sentiment-v3", {"to": "sentiment-v2", "why": "CanaryWorse", "reason": "Accuracy 0.61 is under 0.74"}),
+        ("anna", "retention.changed", "predictions", {"days": 365}),
         ("bruno", "example.relabelled", "ab" * 32, {"before": "neutral", "after": "negative", "source": "feedback"}),
         ("backup", "backup.created", "sentops-2026-11-20", {"place": "s3://backups"}),
         ("web", "something.nobody_has_a_word_for", "=1+1", {"note": "<script>alert('evidence')</script>"}),
@@ -271,4 +258,15 @@ async def _fill_audit(connection: Connection, champion: str, now: datetime, coun
         actor, action, subject, evidence = told[number % len(told)]
         at = now - timedelta(days=28) * (1 - number / count)
         lines.append((at, actor, action, subject, evidence))
+    await connection.executemany(_PAST_LINE, lines)
+
+
+async def _fill_serving(connection: Connection, models: Models) -> None:
+    """Each version that lived took over from the one before a few minutes after it was trained."""
+    moved = {"from": "Canary", "to": "Live", "why": ["Promoted: It serves."]}
+    later = timedelta(minutes=4)
+    lines = [
+        (at + later, "control-plane", "model_version.live", name, moved)
+        for name, at in models.lived
+    ]
     await connection.executemany(_PAST_LINE, lines)
