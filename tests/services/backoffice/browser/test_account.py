@@ -4,22 +4,17 @@ import pytest
 from playwright.async_api import expect
 
 from sentops_core.store.pool import open_connection
+from tests.services.backoffice.browser.ways import BOTH, WITH_AND_WITHOUT, words_of
 from tests.support.demo_platform import NEWCOMER, PASSWORD
-from tests.support.looks import PHONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
-
-BOTH = pytest.mark.parametrize(
-    ("locale", "viewport"), [("en-GB", None), ("it-IT", PHONE)], ids=["en-desktop", "it-phone"]
-)
-WITH_AND_WITHOUT = pytest.mark.parametrize("javascript", [True, False], ids=["js", "no-js"])
 
 
 @BOTH
 async def test_the_login_says_what_is_wrong_and_lets_in(
     site, visit, look_at, locale, viewport
 ) -> None:
-    options = {"locale": locale, "viewport": viewport or {"width": 1280, "height": 900}}
+    options = {"locale": locale, "viewport": viewport}
     async with visit(site.address("/backoffice/audit"), expected=(401,), **options) as visitor:
         page = visitor.page
         await expect(page.locator("h1")).to_have_text("Log in" if locale == "en-GB" else "Accedi")
@@ -95,22 +90,28 @@ async def test_a_session_that_was_ended_elsewhere_lets_nobody_in(site, staff) ->
         await here.page.wait_for_url("**/backoffice/login**")
 
 
-async def test_a_new_password_ends_the_other_sessions(site, staff) -> None:
-    async with staff("annotator", at="/backoffice/account") as visit:
+@BOTH
+async def test_a_new_password_ends_the_other_sessions(site, staff, locale, viewport) -> None:
+    words = words_of(locale)
+    async with staff(
+        "annotator", at="/backoffice/account", locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
         await page.fill("#current", PASSWORD)
         await page.fill("#new", "nuova parola segreta")
         await page.fill("#again", "nuova parola segreta")
-        await page.get_by_role("button", name="Change the password").click()
-        await expect(page.get_by_role("status")).to_contain_text("Your password is changed")
+        await page.get_by_role("button", name=words("account.change")).click()
+        await expect(page.get_by_role("status")).to_contain_text(words("done.account.password"))
     connection = await open_connection(site.database_url)
     assert await connection.fetchval("SELECT count(*) FROM sessions WHERE user_name = 'bruno'") == 1
     await connection.close()
 
 
-async def test_logging_out_leads_back_to_the_login(staff) -> None:
-    async with staff("viewer") as visit:
-        await visit.page.get_by_role("button", name="Log out").click()
+@BOTH
+async def test_logging_out_leads_back_to_the_login(staff, locale, viewport) -> None:
+    words = words_of(locale)
+    async with staff("viewer", locale=locale, viewport=viewport) as visit:
+        await visit.page.get_by_role("button", name=words("nav.logout")).click()
         await visit.page.wait_for_url("**/backoffice/login")
         await visit.page.go_back()
         await visit.page.reload()

@@ -5,14 +5,10 @@ import json
 import pytest
 from playwright.async_api import expect
 
+from tests.services.backoffice.browser.ways import BOTH, WITH_AND_WITHOUT, words_of
 from tests.support.demo_platform import HOSTILE_NAME
-from tests.support.looks import PHONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
-
-BOTH = pytest.mark.parametrize(
-    ("locale", "viewport"), [("en-GB", None), ("it-IT", PHONE)], ids=["en-desktop", "it-phone"]
-)
 
 
 @BOTH
@@ -30,9 +26,15 @@ async def test_deeds_are_told_in_words_with_their_evidence(
         await look_at(visit, "audit")
 
 
-@pytest.mark.parametrize("javascript", [True, False], ids=["js", "no-js"])
-async def test_lines_are_filtered_by_who_what_whom_and_when(staff, site, javascript) -> None:
-    async with staff("viewer", at="/backoffice/audit", javascript=javascript) as visit:
+@WITH_AND_WITHOUT
+@BOTH
+async def test_lines_are_filtered_by_who_what_whom_and_when(
+    staff, site, javascript, locale, viewport
+) -> None:
+    words = words_of(locale)
+    async with staff(
+        "viewer", at="/backoffice/audit", javascript=javascript, locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
         rows = page.locator("tbody tr")
         everything = await rows.count()
@@ -42,11 +44,11 @@ async def test_lines_are_filtered_by_who_what_whom_and_when(staff, site, javascr
         assert 0 < await rows.count() < everything
         await page.select_option("#action", "user.logged_in")
         await page.click("form.filter button")
-        await expect(rows.first).to_contain_text("logged in")
+        await expect(rows.first).to_contain_text(words("audit.user.logged_in"))
         await page.fill("#since", "2030-01-01")
         await page.click("form.filter button")
-        await expect(page.locator("main")).to_contain_text("Nothing of the kind was done.")
-        await page.get_by_role("link", name="Show all").click()
+        await expect(page.locator("main")).to_contain_text(words("audit.none"))
+        await page.get_by_role("link", name=words("audit.all")).click()
         await expect(rows).to_have_count(everything)
         await page.fill("#subject", site.demo.champion)
         await page.fill("#until", f"{site.demo.now:%Y-%m-%d}")
@@ -56,8 +58,11 @@ async def test_lines_are_filtered_by_who_what_whom_and_when(staff, site, javascr
             assert site.demo.champion in text
 
 
-async def test_what_is_shown_is_exported_without_formulas(staff) -> None:
-    async with staff("viewer", at="/backoffice/audit?actor=web") as visit:
+@BOTH
+async def test_what_is_shown_is_exported_without_formulas(staff, locale, viewport) -> None:
+    async with staff(
+        "viewer", at="/backoffice/audit?actor=web", locale=locale, viewport=viewport
+    ) as visit:
         async with visit.page.expect_download() as csv:
             await visit.page.get_by_role("link", name="CSV").click()
         text = (await (await csv.value).path()).read_text()

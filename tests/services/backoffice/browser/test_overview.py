@@ -6,13 +6,14 @@ from playwright.async_api import expect
 from sentops_core.domain.resources import TrainerStatus
 from sentops_core.store.pool import open_connection
 from sentops_core.store.training_jobs import TrainingJobs
+from tests.services.backoffice.browser.ways import EVERY
+from tests.support.loading import first_load
 from tests.support.looks import PHONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "it-IT"])
-@pytest.mark.parametrize("viewport", [None, PHONE], ids=["desktop", "phone"])
+@EVERY
 async def test_it_says_who_serves_how_good_it_is_and_what_needs_somebody(
     staff, look_at, site, locale, viewport
 ) -> None:
@@ -57,3 +58,18 @@ async def test_its_links_lead_somewhere(staff) -> None:
         for link in links:
             answer = await visit.page.request.get(link)
             assert answer.ok, link
+
+
+async def test_the_first_load_is_light_and_quick(staff) -> None:
+    times = []
+    for _ in range(4):
+        async with staff("admin") as visit:
+            times.append(await first_load(visit.page))
+    assert min(times) < 1000, times
+
+
+async def test_on_a_phone_the_menu_shows_where_one_is(staff, site) -> None:
+    async with staff("admin", at="/backoffice/audit", viewport=PHONE) as visit:
+        await expect(visit.page.locator(".menu [aria-current]")).to_be_in_viewport(ratio=1)
+        await visit.page.goto(site.address("/backoffice/index"))
+        await expect(visit.page.locator(".menu [aria-current]")).to_be_in_viewport(ratio=1)

@@ -12,14 +12,12 @@ from sentops_backoffice.labelling import fill, give_label, mark_gold, next_item,
 from sentops_core.domain.labelling import State
 from sentops_core.store.labelling import Labelling, LabellingSettings
 from sentops_core.store.pool import Connection, open_connection
+from tests.services.backoffice.browser.ways import BOTH, words_of
 from tests.support.looks import PHONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
 
 QUEUE = "/backoffice/queue"
-BOTH = pytest.mark.parametrize(
-    ("locale", "viewport"), [("en-GB", None), ("it-IT", PHONE)], ids=["en-desktop", "it-phone"]
-)
 NOW = datetime.now(UTC)
 LABELS = ("positive", "negative", "neutral")
 SETTINGS = LabellingSettings(opinions=1, random_share=0.2, gold_share=0.0, claim_minutes=15)
@@ -154,21 +152,27 @@ async def test_a_phone_labels_by_touch_in_italian(site, staff, look_at) -> None:
         await look_at(visit, "queue-mine")
 
 
-async def test_labelling_works_without_scripts(site, staff) -> None:
+@BOTH
+async def test_labelling_works_without_scripts(site, staff, locale, viewport) -> None:
+    words = words_of(locale)
     await filled(site)
-    async with staff("annotator", at=QUEUE, javascript=False) as visit:
+    async with staff(
+        "annotator", at=QUEUE, javascript=False, locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
-        await page.get_by_role("button", name="Next text").click()
+        await page.get_by_role("button", name=words("queue.next")).click()
         first = await text_on(page)
-        await page.get_by_text("Add a note").click()
-        await page.get_by_label("Note (optional)").fill("clear enough")
-        await page.get_by_role("button", name="Positive").click()
-        await expect(page.locator(".was")).to_contain_text("You: Positive.")
-        await page.get_by_role("button", name="Skip").click()
-        await expect(page.locator(".was")).to_contain_text("Skipped")
+        await page.get_by_text(words("queue.item.note")).click()
+        await page.get_by_label(words("queue.item.note.label")).fill("clear enough")
+        await page.get_by_role("button", name=words.label("positive")).click()
+        await expect(page.locator(".was")).to_contain_text(
+            words("queue.was.own", label=words.label("positive"))
+        )
+        await page.get_by_role("button", name=words("queue.skip")).click()
+        await expect(page.locator(".was")).to_contain_text(words("queue.noted.skipped"))
         for _ in range(2):
-            await page.get_by_role("button", name="Undo").click()
-            await expect(page.get_by_role("status")).to_contain_text("taken back")
+            await page.get_by_role("button", name=words("queue.undo")).click()
+            await expect(page.get_by_role("status")).to_contain_text(words("done.queue_undone"))
         assert await text_on(page) == first
 
 
@@ -197,20 +201,30 @@ async def test_two_people_at_once_get_different_texts_and_a_late_answer_is_told(
         await look_at(bruno, "queue-item-conflict")
 
 
-async def test_a_stale_tab_does_not_overwrite_an_answer(site, staff, look_at) -> None:
+@BOTH
+async def test_a_stale_tab_does_not_overwrite_an_answer(
+    site, staff, look_at, locale, viewport
+) -> None:
+    words = words_of(locale)
     await filled(site)
-    async with staff("annotator", at=QUEUE, expected=(409,)) as visit:
+    async with staff(
+        "annotator", at=QUEUE, expected=(409,), locale=locale, viewport=viewport
+    ) as visit:
         page = visit.page
-        await page.get_by_role("button", name="Next text").click()
+        await page.get_by_role("button", name=words("queue.next")).click()
         other = await page.context.new_page()
         await other.goto(page.url)
-        await page.get_by_role("button", name="Positive").click()
+        await page.get_by_role("button", name=words.label("positive")).click()
         await page.wait_for_url("**was=**")
-        await other.get_by_role("button", name="Negative").click()
-        await expect(other.get_by_role("alert")).to_contain_text("as Positive already")
+        await other.get_by_role("button", name=words.label("negative")).click()
+        await expect(other.get_by_role("alert")).to_contain_text(words.label("positive"))
         await look_at(other, "queue-changed")
-        await other.get_by_role("button", name="Change to Negative").click()
-        await expect(other.locator(".was")).to_contain_text("You: Negative.")
+        await other.get_by_role(
+            "button", name=words("queue.changed.change", label=words.label("negative"))
+        ).click()
+        await expect(other.locator(".was")).to_contain_text(
+            words("queue.was.own", label=words.label("negative"))
+        )
 
 
 @BOTH

@@ -5,14 +5,10 @@ from playwright.async_api import expect
 
 from sentops_core.store.maintain import maintain
 from sentops_core.store.pool import open_connection
+from tests.services.backoffice.browser.ways import BOTH, words_of
 from tests.support.demo_platform import HOSTILE_NAME, PASSWORD
-from tests.support.looks import PHONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
-
-BOTH = pytest.mark.parametrize(
-    ("locale", "viewport"), [("en-GB", None), ("it-IT", PHONE)], ids=["en-desktop", "it-phone"]
-)
 
 
 @BOTH
@@ -47,13 +43,17 @@ async def test_a_name_that_is_taken_or_odd_is_refused_beside_the_form(staff) -> 
             await expect(page.locator("#name")).to_have_value(name)
 
 
-async def test_a_role_is_changed(staff) -> None:
-    async with staff("admin", at="/backoffice/users/viola") as admin:
+@BOTH
+async def test_a_role_is_changed(staff, locale, viewport) -> None:
+    words = words_of(locale)
+    async with staff(
+        "admin", at="/backoffice/users/viola", locale=locale, viewport=viewport
+    ) as admin:
         page = admin.page
         await page.locator("form.card input[value=annotator]").check()
-        await page.get_by_role("button", name="Change the role").click()
-        await expect(page.get_by_role("status")).to_have_text("The role is changed.")
-        await expect(page.locator("dl.facts")).to_contain_text("Annotator")
+        await page.get_by_role("button", name=words("user.role.button")).click()
+        await expect(page.get_by_role("status")).to_have_text(words("done.user.role"))
+        await expect(page.locator("dl.facts")).to_contain_text(words("role.annotator"))
 
 
 @BOTH
@@ -85,17 +85,19 @@ async def test_disabling_asks_first_and_works_at_once(
         await annotator.page.wait_for_url("**/backoffice/**")
 
 
+@BOTH
 async def test_a_new_first_password_ends_sessions_and_must_be_changed(
-    site, staff, visit, look_at
+    site, staff, visit, look_at, locale, viewport
 ) -> None:
+    words = words_of(locale)
     async with (
-        staff("viewer") as viewer,
-        staff("admin", at="/backoffice/users/viola") as admin,
+        staff("viewer", locale=locale, viewport=viewport) as viewer,
+        staff("admin", at="/backoffice/users/viola", locale=locale, viewport=viewport) as admin,
     ):
         page = admin.page
-        await page.get_by_role("link", name="Give a new first password").click()
+        await page.get_by_role("link", name=words("user.reset")).click()
         await look_at(admin, "settings-person-reset")
-        await page.get_by_role("button", name="Give a new password").click()
+        await page.get_by_role("button", name=words("user.reset-password.button")).click()
         password = await page.locator("code.secret").inner_text()
         await viewer.page.reload()
         await viewer.page.wait_for_url("**/backoffice/login**")
@@ -109,16 +111,23 @@ async def test_a_new_first_password_ends_sessions_and_must_be_changed(
             await again.page.wait_for_url("**/backoffice/password")
 
 
-async def test_an_admin_ends_the_sessions_of_somebody(staff) -> None:
-    async with staff("viewer") as viewer, staff("viewer") as other:
-        async with staff("admin", at="/backoffice/users/viola") as admin:
+@BOTH
+async def test_an_admin_ends_the_sessions_of_somebody(staff, locale, viewport) -> None:
+    words = words_of(locale)
+    async with (
+        staff("viewer", locale=locale, viewport=viewport) as viewer,
+        staff("viewer", locale=locale, viewport=viewport) as other,
+    ):
+        async with staff(
+            "admin", at="/backoffice/users/viola", locale=locale, viewport=viewport
+        ) as admin:
             page = admin.page
             await expect(page.locator("tbody tr")).to_have_count(2)
             await page.locator("tbody button").first.click()
             await expect(page.locator("tbody tr")).to_have_count(1)
-            await page.get_by_role("link", name="End all sessions").click()
-            await page.get_by_role("button", name="End all sessions").click()
-            await expect(page.locator("main")).to_contain_text("Logged in nowhere.")
+            await page.get_by_role("link", name=words("user.sessions.end")).click()
+            await page.get_by_role("button", name=words("user.sessions.end")).click()
+            await expect(page.locator("main")).to_contain_text(words("user.sessions.none"))
         for one in (viewer, other):
             await one.page.reload()
             await one.page.wait_for_url("**/backoffice/login**")
