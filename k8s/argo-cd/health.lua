@@ -1,4 +1,4 @@
--- What Argo CD says about TrainingJobs and ModelVersions. One script for both kinds; see k8s/README.md.
+-- What Argo CD says about TrainingJobs, ModelVersions and RetrainPolicies. One script for all kinds; see k8s/README.md.
 
 local function condition(kind)
   for _, found in ipairs(obj.status.conditions or {}) do
@@ -67,6 +67,27 @@ local function model_version()
   return health("Progressing", phase)
 end
 
+local function retrain_policy()
+  local ready = condition("Ready")
+  if is_stale() then
+    return health("Progressing", "Waiting for the control plane to see the change.")
+  end
+  if condition("Suspended").status == "True" then
+    return health("Suspended", condition("Suspended").message)
+  end
+  if ready.status == "False" then
+    return health("Degraded", ready.message)
+  end
+  -- Unknown: it was decided to train and could not be yet; the message says why, and it is tried again.
+  return health(ready.status == "True" and "Healthy" or "Progressing", ready.message)
+end
+
+if obj.kind == "RetrainPolicy" then
+  if obj.status == nil then
+    return health("Progressing", "Waiting for the control plane.")
+  end
+  return retrain_policy()
+end
 if obj.status == nil or obj.status.phase == nil then
   return health("Progressing", "Waiting for the operator.")
 end

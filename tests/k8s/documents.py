@@ -21,6 +21,9 @@ _EXAMPLES: dict[str, Json] = {
     "servedDigest": HASH,
     "learningRate": "5e-5",
     "reason": "RunStarted",
+    "cron": "0 3 * * SUN",
+    "timeZone": "Europe/Rome",
+    "floor": "0.75",
     "labels": ["negative", "positive"],
     "label": "positive",
     "limits": {"cpu": 2, "memory": "4Gi"},
@@ -137,6 +140,11 @@ def a_model_version(**spec: Json) -> Json:
         "datasetHash": HASH,
     }
     return _document("ModelVersion", required | spec)
+
+
+def a_retrain_policy(**spec: Json) -> Json:
+    required = {"modelName": "reviews-it", "triggers": {"newLabels": {"min": 200}}}
+    return _document("RetrainPolicy", required | spec)
 
 
 def a_full_document(resource: CustomResource) -> Json:

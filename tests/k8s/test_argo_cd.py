@@ -11,10 +11,11 @@ from sentops_core.domain.conditions import set_condition
 from sentops_core.domain.resources import (
     ModelVersionPhase,
     ModelVersionStatus,
+    RetrainPolicyStatus,
     TrainingJobPhase,
     TrainingJobStatus,
 )
-from tests.k8s.documents import a_model_version, a_training_job
+from tests.k8s.documents import a_model_version, a_retrain_policy, a_training_job
 from tests.support.builders import NOW
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "argo-cd"
@@ -54,6 +55,16 @@ def a_version(
     return document | {"status": a_status(ModelVersionStatus, phase, seen, *conditions)}
 
 
+def a_policy(*conditions: tuple[str, str, str], seen: int = 2) -> dict[str, Any]:
+    document = a_retrain_policy()
+    document["metadata"]["generation"] = 2
+    found: tuple[Any, ...] = ()
+    for name, value, message in conditions:
+        found = set_condition(found, name, value, "Watching", message, now=NOW)
+    status = RetrainPolicyStatus(observed_generation=seen, conditions=found)
+    return document | {"status": status.to_document()}
+
+
 READY = ("Ready", "True", "The served digest is the wanted one.")
 APPROVED = {"desiredState": "Candidate", "approval": {"approved": True}}
 
@@ -88,6 +99,13 @@ APPROVED = {"desiredState": "Candidate", "approval": {"approved": True}}
         (a_version("Pending"), "Progressing", "Pending"),
         (a_version("Pending", **APPROVED), "Progressing", "Pending"),
         (a_version("Pending", desiredState="Candidate"), "Suspended", "approve"),
+        (a_retrain_policy(), "Progressing", "control plane"),
+        (a_retrain_policy() | {"status": {"observedGeneration": 0}}, "Progressing", "change"),
+        (a_policy(("Ready", "True", "Looked at."), seen=1), "Progressing", "change"),
+        (a_policy(("Ready", "True", "Looked at.")), "Healthy", "Looked at."),
+        (a_policy(("Ready", "False", "No cron.")), "Degraded", "No cron."),
+        (a_policy(("Ready", "Unknown", "Votes are tied.")), "Progressing", "tied"),
+        (a_policy(("Ready", "Unknown", ""), ("Suspended", "True", "Nothing.")), "Suspended", "Nothing."),
     ],
 )  # fmt: skip
 def test_argo_cd_is_told_what_a_person_would_say(
@@ -106,11 +124,11 @@ def test_no_phase_is_unknown_to_the_script(phases: Any, build: Any) -> None:
     assert {health_of(build(phase.value))[0] for phase in phases} <= known
 
 
-def test_the_snippet_gives_both_kinds_the_script() -> None:
+def test_the_snippet_gives_every_kind_the_script() -> None:
     snippet = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
     (generated,) = snippet["configMapGenerator"]
     assert generated["name"] == "argocd-cm"
     assert generated["files"] == [
         f"resource.customizations.health.sentops.dev_{kind}=health.lua"
-        for kind in ("TrainingJob", "ModelVersion")
+        for kind in ("TrainingJob", "ModelVersion", "RetrainPolicy")
     ]

@@ -6,17 +6,25 @@ from typing import Any
 import pytest
 
 from sentops_core.domain.base import Document
-from sentops_core.domain.resources import ModelVersion, TrainingJob
+from sentops_core.domain.resources import ModelVersion, RetrainPolicy, TrainingJob
 from tests.k8s.api_server import CRDS, CustomResource, Json, every_schema, rules_of
-from tests.k8s.documents import HASH, a_full_document, a_model_version, a_training_job
+from tests.k8s.documents import (
+    HASH,
+    a_full_document,
+    a_model_version,
+    a_retrain_policy,
+    a_training_job,
+)
 
 TRAINING_JOB = CustomResource.read("trainingjob")
 MODEL_VERSION = CustomResource.read("modelversion")
-both = pytest.mark.parametrize(
+RETRAIN_POLICY = CustomResource.read("retrainpolicy")
+each = pytest.mark.parametrize(
     ("resource", "model", "smallest"),
     [
         (TRAINING_JOB, TrainingJob, a_training_job()),
         (MODEL_VERSION, ModelVersion, a_model_version(approval={"approved": True})),
+        (RETRAIN_POLICY, RetrainPolicy, a_retrain_policy()),
     ],
     ids=str,
 )
@@ -69,7 +77,7 @@ def differences(json_schema: Json, part: Json, schema: Json, path: str) -> list[
     return found
 
 
-@both
+@each
 def test_schema_and_model_have_the_same_fields_bounds_and_words(
     resource: CustomResource, model: type[Document], smallest: Json
 ) -> None:
@@ -80,12 +88,12 @@ def test_schema_and_model_have_the_same_fields_bounds_and_words(
         assert differences(json_schema, properties[part], known, part) == []
 
 
-@both
+@each
 def test_schema_and_model_set_the_same_defaults(
     resource: CustomResource, model: type[Document], smallest: Json
 ) -> None:
     for more in ({}, {"promotion": {"rollout": {"steps": STEPS}}}, {"gate": {"metrics": [{}]}}):
-        if more and resource is MODEL_VERSION:
+        if more and resource is not TRAINING_JOB:
             continue
         document = smallest | {"spec": smallest["spec"] | more}
         by_the_server = resource.stored(document)
@@ -105,7 +113,7 @@ def without_empty(value: Json) -> Json:
     return value
 
 
-@both
+@each
 def test_a_default_keeps_the_rules_as_it_is_written(
     resource: CustomResource, model: type[Document], smallest: Json
 ) -> None:
@@ -115,7 +123,7 @@ def test_a_default_keeps_the_rules_as_it_is_written(
             assert rules_of(schema, schema["default"]) == [], path
 
 
-@both
+@each
 def test_every_field_is_described(
     resource: CustomResource, model: type[Document], smallest: Json
 ) -> None:
@@ -123,7 +131,7 @@ def test_every_field_is_described(
     assert bare == [("metadata",)], "the API server takes no description of metadata"
 
 
-@both
+@each
 def test_every_refusal_by_a_rule_is_a_sentence(
     resource: CustomResource, model: type[Document], smallest: Json
 ) -> None:
@@ -132,7 +140,7 @@ def test_every_refusal_by_a_rule_is_a_sentence(
             assert rule["message"].endswith("."), path
 
 
-@both
+@each
 def test_every_list_says_how_appliers_share_it(
     resource: CustomResource, model: type[Document], smallest: Json
 ) -> None:
@@ -141,7 +149,7 @@ def test_every_list_says_how_appliers_share_it(
             assert schema.get("x-kubernetes-list-type") in {"atomic", "map"}, path
 
 
-@both
+@each
 def test_a_printer_column_names_a_field(
     resource: CustomResource, model: type[Document], smallest: Json
 ) -> None:
@@ -173,9 +181,11 @@ def test_the_columns_are_those_that_people_asked_for() -> None:
         "Age",
     ]
     assert columns(MODEL_VERSION, 1) == ["Previous", "Digest", "Reason"]
+    assert columns(RETRAIN_POLICY, 0) == ["Model", "Outcome", "Trigger", "Last Training", "Age"]
+    assert columns(RETRAIN_POLICY, 1) == ["Job", "Today", "Dry Run", "Reason"]
 
 
-@pytest.mark.parametrize("name", ["trainingjob", "modelversion"])
+@pytest.mark.parametrize("name", ["trainingjob", "modelversion", "retrainpolicy"])
 def test_a_definition_fits_into_the_annotation_of_client_side_apply(name: str) -> None:
     assert (CRDS / f"{name}.yaml").stat().st_size < 262_144
 
@@ -186,6 +196,18 @@ def test_a_roll_out_and_a_verdict_look_the_same_in_both_kinds() -> None:
     assert rollout == version["spec"]["properties"]["rollout"]
     verdict = job["status"]["properties"]["gateResult"]
     assert verdict == version["spec"]["properties"]["gateResult"]
+
+
+def test_a_policys_template_is_a_part_of_a_jobs_spec() -> None:
+    job, policy = (one.schema["properties"]["spec"] for one in (TRAINING_JOB, RETRAIN_POLICY))
+    template = policy["properties"]["template"]["properties"]
+    base = template.pop("baseModel")
+    assert base.pop("default") == {"storageUri": "named://multilingual-small"}
+    whole = job["properties"]
+    assert base == whole["baseModel"]
+    assert template == {name: whole[name] for name in template}
+    left_out = {"modelName", "dataset", "output", "suspend", "baseModel"}
+    assert template.keys() == whole.keys() - left_out
 
 
 def job(**spec: Any) -> Json:
@@ -223,6 +245,35 @@ def job(**spec: Any) -> Json:
 def test_a_bad_spec_is_refused_with_a_sentence(document: Json, sentence: str) -> None:
     (refusal,) = TRAINING_JOB.refusals(document)
     assert re.search(sentence, refusal), refusal
+
+
+def policy(**triggers: Any) -> Json:
+    return a_retrain_policy(triggers=triggers)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        (policy(), "at least one of newLabels, quality, drift, schedule"),
+        (policy(quality={"floor": "75"}), "floor is a share over 0"),
+        (policy(quality={"floor": "0"}), "floor is a share over 0"),
+        (policy(schedule={"cron": "@daily"}), "cron has five fields"),
+        (policy(schedule={"cron": "0 0 3 * * *"}), "cron has five fields"),
+        (policy(schedule={"cron": "0 3 * * *", "timeZone": "../etc"}), "a name such as Europe/Rome"),
+        (policy(drift={"windows": 0}), "minimum"),
+        (a_retrain_policy(modelName="Reviews"), "model's name has lower-case letters"),
+        (a_retrain_policy() | {"metadata": {"name": "a.b"}}, "no dots"),
+    ],
+)  # fmt: skip
+def test_a_bad_policy_is_refused_with_a_sentence(document: Json, sentence: str) -> None:
+    (refusal,) = RETRAIN_POLICY.refusals(document)
+    assert re.search(sentence, refusal), refusal
+
+
+def test_a_policy_can_be_changed_at_any_time() -> None:
+    before = a_full_document(RETRAIN_POLICY)
+    after = before | {"spec": a_retrain_policy(suspend=True)["spec"]}
+    assert RETRAIN_POLICY.refusals(after, old=before) == []
 
 
 OTHER_JOB: dict[str, Json] = {

@@ -6,14 +6,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from pydantic import ValidationError
 
-from sentops_core.domain.resources import ModelVersion, TrainingJob
+from sentops_core.domain.resources import ModelVersion, RetrainPolicy, TrainingJob
 from tests.k8s.api_server import CustomResource, Json
 from tests.k8s.documents import a_full_document, near_documents
 
 TRAINING_JOB = CustomResource.read("trainingjob")
 MODEL_VERSION = CustomResource.read("modelversion")
-RESOURCES = {"TrainingJob": TRAINING_JOB, "ModelVersion": MODEL_VERSION}
-MODELS = {"TrainingJob": TrainingJob, "ModelVersion": ModelVersion}
+RETRAIN_POLICY = CustomResource.read("retrainpolicy")
+RESOURCES = {one.kind: one for one in (TRAINING_JOB, MODEL_VERSION, RETRAIN_POLICY)}
+MODELS = {
+    "TrainingJob": TrainingJob,
+    "ModelVersion": ModelVersion,
+    "RetrainPolicy": RetrainPolicy,
+}
 many = settings(max_examples=400, deadline=None, derandomize=True)
 
 
@@ -44,6 +49,13 @@ def test_a_training_job_is_accepted_by_both_or_by_neither(document: Json) -> Non
 @example(a_full_document(MODEL_VERSION))
 @given(near_documents(MODEL_VERSION))
 def test_a_model_version_is_accepted_by_both_or_by_neither(document: Json) -> None:
+    agree_on(document)
+
+
+@many
+@example(a_full_document(RETRAIN_POLICY))
+@given(near_documents(RETRAIN_POLICY))
+def test_a_retrain_policy_is_accepted_by_both_or_by_neither(document: Json) -> None:
     agree_on(document)
 
 

@@ -1,5 +1,6 @@
 """RetrainPolicy: when to train a model again without being told, and how."""
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -25,6 +26,9 @@ from sentops_core.domain.resources.rollout import Promotion
 from sentops_core.domain.resources.trainer import BaseModelRef, PodTemplate, Trainer
 
 MOST_TRAININGS_PER_DAY = 24
+# As the rules of the custom resource definition have them.
+_FIVE_FIELDS = re.compile(r"[0-9A-Za-z*/,#-]+( +[0-9A-Za-z*/,#-]+){4}")
+_ZONE_NAME = re.compile(r"UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2}")
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -41,18 +45,19 @@ class QualityMetric(StrEnum):
 
 
 def _known_zone(name: str) -> str:
+    unknown = ValueError(f"'{name}' is no time zone; use a name such as Europe/Rome or Etc/UTC")
+    if not _ZONE_NAME.fullmatch(name):
+        raise unknown
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError) as error:  # the name becomes a path
-        raise ValueError(
-            f"'{name}' is no time zone; use a name such as Europe/Rome or Etc/UTC"
-        ) from error
+        raise unknown from error
     return name
 
 
 def _readable_cron(expression: str) -> str:
     # CronSim also takes a sixth field for seconds, which no Kubernetes CronJob has.
-    if len(expression.split()) != 5:
+    if not _FIVE_FIELDS.fullmatch(expression):
         raise ValueError(
             "cron has five fields: minute, hour, day of month, month, day of week; try 0 3 * * SUN"
         )
