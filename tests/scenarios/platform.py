@@ -46,6 +46,13 @@ class Platform:
             raise AssertionError(f"POST {path}: {answer.status_code} {answer.text}")
         return answer.json()
 
+    async def put(self, program: Program, path: str, body: object) -> Any:
+        async with httpx.AsyncClient(base_url=program.url, headers=self.headers) as client:
+            answer = await client.put(path, json=body, timeout=30)
+        if answer.is_error:
+            raise AssertionError(f"PUT {path}: {answer.status_code} {answer.text}")
+        return answer.json()
+
     async def upload(self, name: str, content: bytes, **fields: str) -> Any:
         async with httpx.AsyncClient(base_url=self.backoffice.url, headers=self.headers) as client:
             answer = await client.post(
