@@ -14,10 +14,11 @@ from playwright.async_api import Page, expect
 from sentops_core.http.i18n import Words
 from sentops_core.store.pool import Pool, transaction
 from sentops_web.i18n import TABLES
-from tests.services.web.fakes import FakeTrainer, a_variant
+from tests.services.web.fakes import FakeModel, FakeTrainer, a_variant
 from tests.services.web.known_versions import add_version
 from tests.support.browser import OpenVisit
 from tests.support.eventually import eventually
+from tests.support.loading import first_load
 from tests.support.looks import DESKTOP, PHONE, look_at
 from tests.support.public_examples import a_version
 
@@ -226,6 +227,32 @@ async def test_many_texts_come_by_dropping_pasting_typing_or_choosing(
         await expect(page.locator("#many-result tbody tr")).to_have_count(1)
 
 
+async def test_a_long_run_can_be_stopped_and_a_lost_connection_is_said(
+    site: str, visit: OpenVisit, look: Look, model: FakeModel
+) -> None:
+    words = look.words
+    async with visit(site, **look.options) as visitor:
+        page = visitor.page
+        model.delay = 0.3
+        await page.get_by_label(words("many.lines")).fill("great\n" * 300)
+        await tap(page, words("many.button"))
+        await expect(page.locator("#many-result progress")).to_have_attribute("max", "300")
+        await tap(page, words("js.many.cancel"))
+        told = words("js.many.stopped", done="|").partition("|")[0]
+        await expect(page.locator("#many-result")).to_contain_text(told)
+        model.delay = 0
+        await page.context.set_offline(True)
+        await page.locator("#text").fill("keep my words")
+        await page.locator("#ask button").click()
+        await expect(page.locator("#answer .problem")).to_contain_text(words("js.offline"))
+        await expect(page.locator("#text")).to_have_value("keep my words")
+        await look_at(visitor, "web-offline")
+        await page.context.set_offline(False)
+        visitor.faults[:] = [one for one in visitor.faults if "ERR_INTERNET_DIS" not in one]
+        await page.locator("#ask button").click()
+        await expect(page.locator("blockquote")).to_have_text("keep my words")
+
+
 async def rows_in(path: str | Path) -> list[dict[str, str]]:
     content = Path(path).read_text("utf-8-sig")  # noqa: ASYNC240 - small, and nothing else runs
     return list(csv.DictReader(io.StringIO(content, newline="")))
@@ -383,22 +410,9 @@ async def test_dark_pages_are_as_legible(
         await look_at(visitor, "web-version")
 
 
-LOAD = """async () => {
-  const parts = performance.getEntriesByType("resource");
-  const page = performance.getEntriesByType("navigation")[0];
-  return {
-    bytes: [page, ...parts].reduce((sum, one) => sum + one.transferSize, 0),
-    milliseconds: Math.max(page.domContentLoadedEventEnd, ...parts.map((one) => one.responseEnd)),
-  };
-}"""
-
-
 async def test_the_first_load_is_light_and_quick(site: str, visit: OpenVisit) -> None:
-    """Scripts of type module have run when DOMContentLoaded ends, so the page can be used then."""
     times = []
     for _ in range(4):
         async with visit(site) as visitor:
-            seen = await visitor.page.evaluate(LOAD)
-            assert 5_000 < seen["bytes"] < 100_000
-            times.append(seen["milliseconds"])
+            times.append(await first_load(visitor.page))
     assert min(times) < 1000, times
