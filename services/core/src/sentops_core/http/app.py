@@ -1,7 +1,8 @@
 """One way to make a service: errors, limits, health and metrics are the same everywhere."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -9,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from sentops_core.http.errors import PROBLEM_RESPONSES, add_error_handlers
+from sentops_core.http.export import Export, export_from, telemetry
 from sentops_core.http.health import Readiness, health_router
 from sentops_core.http.limits import BodyLimit
 from sentops_core.http.metrics import HttpMetrics, metrics_router
@@ -20,12 +22,14 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 class _Service(FastAPI):
     """Observed outside of everything else: what a middleware refuses, and the 500 of a defect, count as well."""
 
-    def __init__(self, metrics: HttpMetrics, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, metrics: HttpMetrics, export: Export | None, **options: Any) -> None:
+        super().__init__(telemetry=telemetry(export), **options)
         self._metrics = metrics
+        self._export = export
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Observed(super().build_middleware_stack(), self._metrics)
+        inner = super().build_middleware_stack()
+        return Observed(inner, self._metrics, self._export.current if self._export else None)
 
 
 def create_app(
@@ -40,12 +44,15 @@ def create_app(
 ) -> FastAPI:
     """A FastAPI app with problem details, bounded bodies, /health*, /metrics and these routers.
 
-    Resources open in `lifespan` and travel as its state (`request.state.<name>`).
+    Resources open in `lifespan` and travel as its state (`request.state.<name>`). Where OTEL_* variables say so,
+    requests are sent as spans of the service named like the title: `sentops-web`.
     """
+    export = export_from(title.lower().replace(" ", "-"))
     app = _Service(
         HttpMetrics.on(registry),
+        export,
         title=title,
-        lifespan=lifespan,
+        lifespan=lifespan if export is None else _with(export, lifespan),
         docs_url=docs_url,
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
@@ -58,3 +65,15 @@ def create_app(
     for router in routers:
         app.include_router(router)
     return app
+
+
+def _with(export: Export, lifespan: Lifespan) -> Lifespan:
+    @asynccontextmanager
+    async def until_sent(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        try:
+            async with lifespan(app) as state:
+                yield state
+        finally:
+            await asyncio.to_thread(export.close)
+
+    return until_sent

@@ -4,7 +4,8 @@ One layer does it all, outermost, since each layer costs every request the same 
 """
 
 import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,29 +17,19 @@ from sentops_core.trace_context import TraceContext
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Span(Protocol):
-    """A request while it is answered; its context says whether it is recorded."""
-
-    context: TraceContext
-
-    def end(self, route: str, status: int) -> None: ...
-
-
-class Recorder(Protocol):
-    """Sends requests to where traces are looked at."""
-
-    def start(self, caller: TraceContext | None, method: str) -> Span: ...
-
-
 class Observed:
     """ASGI middleware; unknown paths are one route, and odd methods one, so that scanners cannot grow the label set."""
 
     def __init__(
-        self, app: ASGIApp, metrics: HttpMetrics, recorder: Recorder | None = None
+        self,
+        app: ASGIApp,
+        metrics: HttpMetrics,
+        recorded: Callable[[], TraceContext | None] | None = None,
     ) -> None:
+        """`recorded`: what somebody outside of us made of the request already, if traces are exported."""
         self._app = app
         self._metrics = metrics
-        self._recorder = recorder
+        self._recorded = recorded
         # Asking the metrics for the one with certain labels costs more than the dictionary.
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -56,11 +47,9 @@ class Observed:
             await send(message)
 
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        caller = _caller(scope)
-        span = self._recorder.start(caller, method) if self._recorder is not None else None
-        if span is not None:
-            context = span.context
-        else:
+        context = self._recorded() if self._recorded is not None else None
+        if context is None:
+            caller = _caller(scope)
             context = caller.child() if caller is not None else trace_context.new_trace()
         token = trace_context.begin(context)
         try:
@@ -71,8 +60,6 @@ class Observed:
             requests, duration = self._series_of(method, route, status)
             requests.inc()
             duration.observe(time.perf_counter() - started, {"trace_id": context.trace_id})
-            if span is not None:
-                span.end(route, status)
 
     def _series_of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         found = self._series.get((method, route, status))
