@@ -50,7 +50,7 @@ async def a_trainer() -> AsyncIterator[RecordingTrainer]:
 
     trainer = RecordingTrainer()
     app = FastAPI()
-    app.add_api_route("/{path:path}", trainer.answer, methods=["GET", "POST"])
+    app.add_api_route("/{path:path}", trainer.answer, methods=["GET", "POST", "PUT", "DELETE"])
     socket = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     task = asyncio.create_task(server.serve(sockets=[socket]))

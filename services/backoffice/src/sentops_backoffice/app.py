@@ -29,6 +29,8 @@ from sentops_backoffice.routes import (
     queue,
     queue_api,
     retention,
+    retraining,
+    retraining_api,
     runbook,
     settings_api,
     staff,
@@ -113,6 +115,7 @@ def _guarded() -> APIRouter:
         uploads,  # before datasets: `new` is no version
         datasets,
         training,
+        retraining,
         queue,
         feedback,
         versions,
@@ -128,6 +131,7 @@ def _guarded() -> APIRouter:
         queue_api,
         feedback_api,
         training_api,
+        retraining_api,
         versions_api,
     ):
         router.include_router(part.router)

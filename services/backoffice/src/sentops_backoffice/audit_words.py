@@ -13,6 +13,7 @@ _PAGES = {
     "model_version": "/backoffice/versions/",
     "training_job": "/backoffice/training/",
     "dataset_version": "/backoffice/datasets/",
+    "retrain_policy": "/backoffice/retraining/",
 }
 _GONE = ".deleted"
 _SHORT = 200

@@ -5,6 +5,7 @@ from typing import Any
 
 from sentops_backoffice.deps import Parts
 from sentops_core.datasets.building import BuildRequest, Built, build_from_feedback
+from sentops_core.domain.resources import RetrainPolicySpec
 
 
 async def build_feedback_version(
@@ -33,3 +34,18 @@ async def change_version(
     """`action`: approve, promote, archive or rollback. Of a rollback, the version that will serve."""
     given = dict(body) or None
     return await parts.trainer.post(f"/model-versions/{name}/{action}", actor=actor, body=given)
+
+
+async def put_policy(
+    parts: Parts, name: str, spec: RetrainPolicySpec, *, generation: int | None, actor: str
+) -> dict[str, Any]:
+    """The policy's document. `generation` is the one that was looked at, 0 for a new one; Conflict if it has another."""
+    body: dict[str, Any] = {"spec": spec.to_document()}
+    if generation is not None:
+        body["metadata"] = {"generation": generation}
+    return await parts.trainer.put(f"/retrain-policies/{name}", actor=actor, body=body)
+
+
+async def delete_policy(parts: Parts, name: str, *, actor: str) -> None:
+    """Trainings that it started go on."""
+    await parts.trainer.delete(f"/retrain-policies/{name}", actor=actor)

@@ -19,6 +19,7 @@ MENU = (
     ("queue", "queue", "viewer"),
     ("feedback", "feedback", "viewer"),
     ("training", "training", "viewer"),
+    ("retraining", "retraining", "viewer"),
     ("versions", "versions", "viewer"),
     ("audit", "audit", "viewer"),
     ("settings", "users", "admin"),

@@ -38,15 +38,15 @@ class Trainer:
     async def post(
         self, path: str, *, actor: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        try:
-            answer = await self._client.post(
-                path, json=body, headers={"x-sentops-actor": actor[:100]}
-            )
-        except httpx.HTTPError as error:
-            raise TrainerAway from error
-        _require_success(answer)
-        content: dict[str, Any] = answer.json()
+        content: dict[str, Any] = (await self._send("POST", path, actor, body)).json()
         return content
+
+    async def put(self, path: str, *, actor: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        content: dict[str, Any] = (await self._send("PUT", path, actor, body)).json()
+        return content
+
+    async def delete(self, path: str, *, actor: str) -> None:
+        await self._send("DELETE", path, actor, None)
 
     async def get_text(
         self, path: str, *, seconds: float, query: Mapping[str, str | int] | None = None
@@ -58,6 +58,18 @@ class Trainer:
             raise TrainerAway from error
         _require_success(answer)
         return answer.text
+
+    async def _send(
+        self, method: str, path: str, actor: str, body: Mapping[str, Any] | None
+    ) -> httpx.Response:
+        try:
+            answer = await self._client.request(
+                method, path, json=body, headers={"x-sentops-actor": actor[:100]}
+            )
+        except httpx.HTTPError as error:
+            raise TrainerAway from error
+        _require_success(answer)
+        return answer
 
 
 def _require_success(answer: httpx.Response) -> None:

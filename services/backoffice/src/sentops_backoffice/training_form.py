@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from sentops_backoffice.form_reading import Bounds, FilledIn, Mistake, Reading
 from sentops_core.domain.base import INT32_MAX, BaseModelUri, ResourceName
 from sentops_core.domain.resources import Method, PromotionMode
 
@@ -21,19 +19,6 @@ _STEPS: list[dict[str, int | bool]] = [
     {"setWeight": 50},
     {"analysis": True},
 ]
-_DECIMAL = re.compile(r"(\d+(\.\d*)?|\.\d+)(e[-+]?\d{1,3})?", re.IGNORECASE | re.ASCII)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Of a number that may be typed; `above` excludes the lower end."""
-
-    least: float
-    most: float
-    whole: bool = True
-    above: bool = False
-
-
 HYPERPARAMETERS = {
     "epochs": Bounds(1, 100),
     "learning_rate": Bounds(0, 0.01, whole=False, above=True),
@@ -58,26 +43,10 @@ OTHERS = {
 }
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """`word` is the sentence `training.wrong.<word>`, said with `values`."""
-
-    word: str
-    values: Mapping[str, str | float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class FilledIn:
-    """`body` can be sent when there are no `mistakes`."""
-
-    body: dict[str, Any]
-    mistakes: dict[str, Mistake]
-
-
 def read_training_form(fields: Mapping[str, str]) -> FilledIn:
     """What was left empty is left out, so that the method's defaults count."""
     given = {name: value.strip() for name, value in fields.items() if value.strip()}
-    reading = _Reading(given)
+    reading = TrainingReading(given)
     method = reading.choice("method", Method, Method.FINE_TUNE)
     if method is Method.LINEAR:
         for name in ONLY_FINE_TUNE:
@@ -94,65 +63,23 @@ def read_training_form(fields: Mapping[str, str]) -> FilledIn:
     return FilledIn({name: value for name, value in body.items() if value}, reading.mistakes)
 
 
-class _Reading:
-    def __init__(self, given: Mapping[str, str]) -> None:
-        self._given = given
-        self.mistakes: dict[str, Mistake] = {}
-
-    def choice(self, name: str, kind: Any, default: Any) -> Any:
-        try:
-            return kind(self._given[name]) if name in self._given else default
-        except ValueError:
-            self.mistakes[name] = Mistake("choice")
-            return default
-
-    def number(self, name: str, bounds: Bounds) -> str | None:
-        """As the API takes decimals; a comma is a decimal point as well."""
-        text = self._given.get(name)
-        if text is None:
-            return None
-        text = text.replace(",", ".")
-        matches = text.isascii() and (
-            text.isdecimal() if bounds.whole else _DECIMAL.fullmatch(text) is not None
-        )
-        inside = (
-            matches
-            and bounds.least <= float(text) <= bounds.most
-            and not (bounds.above and float(text) == bounds.least)
-        )
-        if not inside:
-            values = {"least": bounds.least, "most": bounds.most}
-            word = "whole" if bounds.whole else "above" if bounds.above else "number"
-            self.mistakes[name] = Mistake(word, values)
-            return None
-        return text if bounds.whole else f"0{text}" if text.startswith(".") else text.rstrip(".")
-
-    def whole(self, name: str, bounds: Bounds) -> int | None:
-        text = self.number(name, bounds)
-        return None if text is None else int(text)
+class TrainingReading(Reading):
+    """Fields of how to train, which a retraining policy has as well."""
 
     def name(self) -> str | None:
-        return self._checked("name", self._given.get("name"), ResourceName)
+        return self.checked("name", self.given.get("name"), ResourceName)
 
     def base(self) -> str | None:
-        chosen = self._given.get("base")
+        chosen = self.given.get("base")
         if chosen != OTHER_BASE:
             if chosen is not None and chosen not in NAMED_BASES:
                 self.mistakes["base"] = Mistake("choice")
             return chosen
-        address = self._given.get("base_uri")
+        address = self.given.get("base_uri")
         if address is None:
             self.mistakes["base_uri"] = Mistake("base")
             return None
-        return self._checked("base_uri", address, BaseModelUri, "base")
-
-    def _checked(self, name: str, value: str | None, kind: Any, word: str = "") -> str | None:
-        if value is not None:
-            try:
-                TypeAdapter(kind).validate_python(value)
-            except ValidationError:
-                self.mistakes[name] = Mistake(word or name)
-        return value
+        return self.checked("base_uri", address, BaseModelUri, "base")
 
     def hyperparameters(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -184,7 +111,7 @@ class _Reading:
     def must_pass(self) -> list[dict[str, str]]:
         """A line each: `label: text`."""
         found = []
-        lines = self._given.get("must_pass", "").splitlines()
+        lines = self.given.get("must_pass", "").splitlines()
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -204,7 +131,7 @@ class _Reading:
         mode = self.choice("promotion", PromotionMode, None)
         shadow = self.whole("shadow_minutes", OTHERS["shadow_minutes"])
         votes = self.whole("min_votes", OTHERS["min_votes"])
-        takeover = self._given.get("takeover", AT_ONCE)
+        takeover = self.given.get("takeover", AT_ONCE)
         if takeover not in {AT_ONCE, IN_STEPS}:
             self.mistakes["takeover"] = Mistake("choice")
         if takeover == AT_ONCE and votes is not None:

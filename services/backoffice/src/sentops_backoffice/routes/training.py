@@ -3,13 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from babel.numbers import format_decimal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from sentops_backoffice.access import ActorDep, needs
 from sentops_backoffice.comparison import MOST, chosen_pair, compare_runs, disagreements
 from sentops_backoffice.deps import Parts, PartsDep
+from sentops_backoffice.form_reading import Mistake
 from sentops_backoffice.forms import read_form, text_fields
 from sentops_backoffice.operations import change_job, start_training
 from sentops_backoffice.page import Page, PageDep
@@ -20,7 +20,6 @@ from sentops_backoffice.training_form import (
     IN_STEPS,
     NAMED_BASES,
     ONLY_FINE_TUNE,
-    Mistake,
     read_training_form,
 )
 from sentops_backoffice.trainings import (
@@ -112,7 +111,7 @@ async def _form(
         status=status_of(refused) if refused else status,
         current=_CURRENT,
         fields=fields,
-        mistakes={name: _sentence(page, one) for name, one in (mistakes or {}).items()},
+        mistakes={name: one.in_words(page.words) for name, one in (mistakes or {}).items()},
         refused=refused,
         datasets=await newest_datasets(parts),
         bases=NAMED_BASES,
@@ -122,18 +121,6 @@ async def _form(
         | {"seed": "42"},
         in_steps=IN_STEPS,
     )
-
-
-def _sentence(page: Page, mistake: Mistake) -> str:
-    values = {
-        name: value if isinstance(value, str) else _plain(value, page.language)
-        for name, value in mistake.values.items()
-    }
-    return page.words(f"training.wrong.{mistake.word}", **values)
-
-
-def _plain(value: float, language: str) -> str:
-    return str(format_decimal(value, "#,##0.###", locale=language))
 
 
 @router.get("/compare", summary="Two or more trainings side by side")
