@@ -16,6 +16,8 @@ from sentops_core.store import (
     feedback_inbox,
     labelling_feed,
     predictions,
+    tallies,
+    tally_counting,
     training_jobs,
 )
 from sentops_core.store.feedback import Feedback
@@ -197,6 +199,46 @@ async def test_answers_of_shadows_are_found_without_reading_the_others(filled: C
     plan = await explain(filled, labelling_feed._DISAGREEMENTS, MONTHS[0], 500)
     assert "predictions_created_at_idx" in indexes(plan)
     assert not {name for name in read_fully(plan) if name.startswith("predictions")}
+
+
+async def test_counting_ten_minutes_anew_reads_those_and_no_others(filled: Connection) -> None:
+    """Of 8,000 answers over four months, as of eight million: only the one that was given then, and its vote."""
+    begin = MONTHS[3] + timedelta(hours=5)
+    end = begin + timedelta(minutes=10)
+    score = (float(tally_counting.SCORE_UNIT), tally_counting.CONFIDENCE_BINS)
+    for statement, values in (
+        (tally_counting._ANSWERS, (tally_counting.LENGTH_EDGES, *score)),
+        (tally_counting._TEXTS, (100,)),
+        (tally_counting._VOTES, score),
+    ):
+        plan = await explain(filled, statement, begin, end, *values)
+        assert tables(plan) <= {"feedback", "predictions_2026_11", *A_HANDFUL}
+        assert read_fully(plan) <= A_HANDFUL
+        # Each node's rows, and those it had to throw away.
+        read = [
+            node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            for node in plan
+            if "Relation Name" in node and node["Relation Name"] not in A_HANDFUL
+        ]
+        assert read
+        assert max(read) <= 1
+
+
+async def test_what_is_due_is_settled_by_its_key(filled: Connection) -> None:
+    undone = filled.transaction()
+    await undone.start()
+    await filled.execute("ANALYZE tallies_due")
+    due = await tallies.Tallies(filled).due(2)
+    plan = await explain(
+        filled,
+        tallies._SETTLE,
+        [one.kind for one in due],
+        [one.bucket for one in due],
+        [one.changes for one in due],
+    )
+    await undone.rollback()
+    assert indexes(plan) == {"tallies_due_pkey"}
+    assert not read_fully(plan)
 
 
 async def test_unsure_answers_come_in_the_order_of_their_index(filled: Connection) -> None:
