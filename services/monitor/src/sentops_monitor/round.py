@@ -1,5 +1,6 @@
 """One round of the monitor: count what is due, add up the windows, work out quality and drift, store the figures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -24,6 +25,10 @@ A_GREAT_DEAL = _AT_ONCE  # more than what comes in between two rounds
 _SHARES_EVERY = timedelta(minutes=5)  # they read the votes themselves, all of four weeks
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Figures:
     """What a round found; versions that answered nothing in a window are absent from it.
@@ -41,7 +46,8 @@ class Figures:
 class Round:
     """Remembers between rounds what need not be read again. One round at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
+        self._clock = clock
         self._keeper = uuid4()
         self._history: History | None = None
         self._counted_hours: set[datetime] = set()
@@ -58,13 +64,13 @@ class Round:
             if not await self._count_some(pool):
                 break
         async with transaction(pool) as connection:
-            return await self._figures(connection, datetime.now(UTC))
+            return await self._figures(connection, self._clock())
 
     async def _learn_words(self, pool: Pool) -> None:
         """Know the words of the versions that answer before texts are counted, and count again what was so without."""
         async with transaction(pool) as connection:
             await require_current(connection)
-            tallies, oldest = Tallies(connection), begin_of(LONGEST, datetime.now(UTC))
+            tallies, oldest = Tallies(connection), begin_of(LONGEST, self._clock())
             answering = self._answering
             if answering is None:
                 answering = await tallies.answering(oldest)
@@ -79,7 +85,7 @@ class Round:
             tallies = Tallies(connection)
             if await tallies.keep(self._keeper):
                 self._history = None
-            await tallies.leave_uncounted(begin_of(LONGEST, datetime.now(UTC)))
+            await tallies.leave_uncounted(begin_of(LONGEST, self._clock()))
             due = await tallies.due(_AT_ONCE)
             # Said before the commit, of which one cannot know whether it succeeded: reading once too often is harmless.
             self._counted_hours |= {floor(one.bucket, HOUR) for one in due}
