@@ -116,6 +116,7 @@ _VERBS = {
 _RESOURCES = {
     "TRAINING_JOB": ("sentops.dev", "trainingjobs"),
     "MODEL_VERSION": ("sentops.dev", "modelversions"),
+    "RETRAIN_POLICY": ("sentops.dev", "retrainpolicies"),
     "POD": ("", "pods"),
 }
 
@@ -128,7 +129,9 @@ def test_the_trainer_may_do_what_its_code_asks_and_nothing_else(helm: Helm) -> N
             if verb == "log":
                 asked.add(("", "pods/log", "get"))
             elif kind in _RESOURCES:
-                asked.add((*_RESOURCES[kind], _VERBS[verb]))
+                group, resource = _RESOURCES[kind]
+                part = "/status" if verb == "apply_status" else ""
+                asked.add((group, f"{resource}{part}", _VERBS[verb]))
             else:
                 assert (verb, kind) == ("create", "manifest"), f"{file.name}: {verb} {kind}"
                 asked.add(("sentops.dev", "trainingjobs", "create"))

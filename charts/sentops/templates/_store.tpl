@@ -42,14 +42,11 @@ podAffinity:
 {{- end }}
 {{- end }}
 
-{{/* (root, readOnly) */}}
+{{/* (root) */}}
 {{- define "sentops.storeMount" -}}
 {{- if eq .root.Values.artifacts.type "pvc" }}
 - name: artifacts
   mountPath: /pvc/{{ include "sentops.artifactsClaim" .root }}
-  {{- if .readOnly }}
-  readOnly: true
-  {{- end }}
 {{- end }}
 {{- end }}
 

@@ -226,6 +226,7 @@ class InCluster(Platform):
             store_uri=self.store_uri,
             namespace=NAMESPACE,
             mirror_seconds=0.05,
+            retrain_seconds=0.1,
             **fields,
         )
 

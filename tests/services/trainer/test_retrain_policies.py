@@ -7,8 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from sentops_core.store.pool import Pool
-from tests.services.trainer.machines import OneMachine, started
+from sentops_core.kube.kinds import RETRAIN_POLICY
+from sentops_core.store.pool import Pool, transaction
+from sentops_core.store.retrain_policies import RetrainPolicies
+from tests.services.trainer.machines import NAMESPACE, InCluster, OneMachine, a_cluster, started
+from tests.support.eventually import eventually
+from tests.support.kube_api import Fault
 
 pytestmark = pytest.mark.pg
 
@@ -116,3 +120,93 @@ async def test_policies_are_not_for_everybody(machine: OneMachine) -> None:
     machine.client.headers.pop("authorization")
     assert (await machine.client.get("/retrain-policies")).status_code == 401
     assert (await put(machine)).status_code == 401
+
+
+# In a cluster
+
+
+@pytest.fixture
+async def cluster(
+    pool: Pool, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[InCluster]:
+    async with a_cluster(pool, database_url, tmp_path, monkeypatch) as cluster:
+        yield cluster
+
+
+async def mirrored(cluster: InCluster) -> dict[str, Any]:
+    """What is decided is no matter here."""
+    async with transaction(cluster.pool) as connection:
+        rows = await RetrainPolicies(connection).all()
+    return {row.policy.metadata.name: row.policy.spec.dry_run for row in rows}
+
+
+async def becomes(cluster: InCluster, **wanted: bool) -> None:
+    async def look() -> bool:
+        assert await mirrored(cluster) == wanted
+        return True
+
+    await eventually(look)
+
+
+async def test_the_table_follows_the_resources_and_the_audit_log_tells_who(
+    cluster: InCluster,
+) -> None:
+    manifest = {"metadata": {"name": "weekly"}, "spec": SPEC | {"dryRun": False}}
+    cluster.kube.put(RETRAIN_POLICY, manifest, namespace=NAMESPACE)
+    await becomes(cluster, weekly=False)
+    change = {"spec": {"dryRun": True}}
+    cluster.kube.patch(RETRAIN_POLICY, "weekly", change, namespace=NAMESPACE)
+    await becomes(cluster, weekly=True)
+    [listed] = (await cluster.client.get("/retrain-policies")).json()
+    assert listed["spec"]["dryRun"] is True
+    assert (await cluster.client.get("/retrain-policies/weekly")).json()["spec"] == listed["spec"]
+    cluster.kube.delete(RETRAIN_POLICY, "weekly", namespace=NAMESPACE)
+    await becomes(cluster)
+    assert (await cluster.client.get("/retrain-policies/weekly")).status_code == 404
+    lines = [line for line in await cluster.audit("weekly") if not line.actor.startswith("policy:")]
+    assert [(line.actor, line.action) for line in lines] == [
+        ("cluster", "retrain_policy.created"),
+        ("kubectl-patch", "retrain_policy.changed"),
+        ("cluster", "retrain_policy.deleted"),
+    ]
+    assert lines[1].evidence["before"]["dryRun"] is False
+
+
+async def test_the_api_of_a_cluster_says_where_policies_are_written(cluster: InCluster) -> None:
+    refused = await cluster.client.put("/retrain-policies/weekly", json={"spec": SPEC})
+    assert refused.status_code == 409
+    assert "kubectl apply" in refused.json()["detail"]
+    refused = await cluster.client.delete("/retrain-policies/weekly")
+    assert refused.status_code == 409
+    assert "kubectl delete retrainpolicy weekly -n team" in refused.json()["detail"]
+
+
+async def test_the_control_plane_looks_at_a_resource_and_writes_its_status(
+    cluster: InCluster,
+) -> None:
+    manifest = {"metadata": {"name": "weekly"}, "spec": SPEC}
+    cluster.kube.put(RETRAIN_POLICY, manifest, namespace=NAMESPACE)
+
+    async def look() -> dict[str, Any]:
+        document = cluster.kube.get(RETRAIN_POLICY, "weekly", namespace=NAMESPACE)
+        assert "lastDecision" in document.get("status", {})
+        decision: dict[str, Any] = document["status"]["lastDecision"]
+        return decision
+
+    decision = await eventually(look)
+    assert decision["outcome"] == "Wait"
+    assert decision["reason"] == "0 new labels since the beginning, of 200 wanted."
+
+
+async def test_a_cluster_that_does_not_know_policies_is_mirrored_all_the_same(
+    cluster: InCluster,
+) -> None:
+    manifest = {"metadata": {"name": "weekly"}, "spec": SPEC | {"dryRun": False}}
+    cluster.kube.put(RETRAIN_POLICY, manifest, namespace=NAMESPACE)
+    await becomes(cluster, weekly=False)
+    unknown = Fault(times=10_000, status=404, verb="list", resource="retrainpolicies")
+    cluster.kube.faults.append(unknown)
+    await cluster.register(1)
+    await cluster.reaches("sentiment-v1", "Live")
+    await cluster.routes(sentiment_v1=100)
+    assert await mirrored(cluster) == {"weekly": False}, "not known is not deleted"

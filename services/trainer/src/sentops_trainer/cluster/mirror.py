@@ -13,6 +13,7 @@ from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     ModelVersion,
     ModelVersionStatus,
+    RetrainPolicy,
     TrainingJob,
     TrainingJobPhase,
     TrainingJobStatus,
@@ -24,6 +25,7 @@ from sentops_core.store.audit import Audit
 from sentops_core.store.mirror import Mirror
 from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.pool import Connection
+from sentops_core.store.retrain_policies import RetrainPolicies
 from sentops_core.store.routing import RoutingTable
 from sentops_core.store.training_jobs import TrainingJobs
 from sentops_trainer.cluster.custom_resources import parse
@@ -62,6 +64,7 @@ class MirrorRound:
         self._mirror = Mirror(connection)
         self._jobs = TrainingJobs(connection)
         self._versions = ModelVersions(connection)
+        self._policies = RetrainPolicies(connection)
         self._audit = Audit(connection)
         self._there: Sequence[ModelVersion] = ()
         self.mirrored: dict[str, str] = {}  # what is known once the transaction is committed
@@ -85,6 +88,13 @@ class MirrorRound:
             await self._end_job(name, now)
         for name in await self._mirror.mark_versions_gone(self._namespace, _names(versions), now):
             await self._audit.record(SOMEBODY, "model_version.deleted", name)
+
+    async def take_policies(self, policies: Sequence[Manifest]) -> None:
+        for manifest in self._news(policies):
+            async with self._storing(manifest):
+                await self._take_policy(parse(RetrainPolicy, manifest), manifest)
+        for name in await self._policies.delete_gone(self._namespace, _names(policies)):
+            await self._audit.record(SOMEBODY, "retrain_policy.deleted", name)
 
     async def take_routing(self, versions: Sequence[ModelVersion]) -> None:
         """The revision moves only when the answer does."""
@@ -211,6 +221,20 @@ class MirrorRound:
             await self._tell_of_wishes(name, wishes, manifest)
         if status.phase is not before.phase:
             await self._tell_of_version(version, before)
+
+    async def _take_policy(self, policy: RetrainPolicy, manifest: Manifest) -> None:
+        """What was decided is told by whoever decides."""
+        name, evidence = policy.metadata.name, {"spec": policy.spec.to_document()}
+        made_by, row = _made_by(manifest), await self._policies.find(name)
+        if row is not None and row.policy.metadata.uid != policy.metadata.uid:
+            row = None
+        await self._policies.mirror(policy, created_by=row.created_by if row else made_by)
+        if row is None:
+            await self._audit.record(made_by, "retrain_policy.created", name, dict(evidence))
+        elif row.policy.spec != policy.spec:
+            actor = manager_of(manifest, ("spec",)) or SOMEBODY
+            before = {"before": row.policy.spec.to_document()}
+            await self._audit.record(actor, "retrain_policy.changed", name, evidence | before)
 
     async def _tell_of_wishes(
         self, name: str, wishes: Sequence[SeenWish], manifest: Manifest

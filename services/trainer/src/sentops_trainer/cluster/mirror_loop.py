@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from sentops_core.domain.errors import NotFound, PlatformError
+from sentops_core.domain.errors import NotFound, PlatformError, Unavailable
 from sentops_core.domain.resources import ModelVersion
 from sentops_core.kube import Manifest
 from sentops_core.kube.agreed import ANALYSIS_ANNOTATION
@@ -40,6 +40,7 @@ class MirrorLoop:
         self._pause_seconds = pause_seconds
         self._wanted = asyncio.Event()
         self._known: dict[str, str] = {}
+        self._no_policies = ""
         self._parsed: dict[str, tuple[str, ModelVersion | None]] = {}
         self.patience = _PATIENCE
         self.needed_to_serve = (
@@ -78,12 +79,27 @@ class MirrorLoop:
             versions = self._read(manifests)
             mirror = MirrorRound(connection, namespace, self._known)
             await mirror.take(jobs, manifests, versions)
+            policies = await self._policies()
+            if policies is not None:
+                await mirror.take_policies(policies)
             await mirror.take_routing(versions)
             evidence = await missing_evidence(connection, versions)
         self._known = mirror.mirrored
         self._done()
         for name, text in evidence.items():
             await self._write_evidence(name, text)
+
+    async def _policies(self) -> list[Manifest] | None:
+        """None where the cluster does not know them yet: jobs, versions and routing do not wait for that."""
+        try:
+            found = await self._resources.policy_manifests()
+        except Unavailable as error:
+            if str(error) != self._no_policies:
+                log.warning("policies_not_mirrored", error=str(error))
+            self._no_policies = str(error)
+            return None
+        self._no_policies = ""
+        return found
 
     async def _stand_by(self) -> None:
         """Another replica mirrors; that the API server answers us too is still worth knowing."""

@@ -1,6 +1,7 @@
 """Looks at every policy again and again, and carries out what was decided."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -29,6 +30,10 @@ log = structlog.get_logger()
 _FAILED = "Failed"
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class RetrainLoop:
     """Of several replicas one decides at a time; the others stand by. `pool` is the loop's own."""
 
@@ -40,12 +45,14 @@ class RetrainLoop:
         figures: RetrainFigures,
         *,
         seconds: float,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self._pool = pool
         self._substrate = substrate
         self._carrying_out = carrying_out
         self._figures = figures
         self._seconds = seconds
+        self._clock = clock
         self._wanted = asyncio.Event()
         self._trouble = ""
 
@@ -91,7 +98,7 @@ class RetrainLoop:
             log.exception("retrain_policy_failed", policy=name)
 
     async def _look(self, found: RetrainPolicy) -> None:
-        now = datetime.now(UTC)
+        now = self._clock()
         if why := await self._refused(found):
             status = invalid(found.status, found.metadata.generation, why, now)
             await self._save(found, status, None)
@@ -153,7 +160,10 @@ class RetrainLoop:
                 "trigger": decision.trigger.value if decision.trigger else None,
                 "why": str(failure),
             }
-            raise _Failed(status, AuditLine("retrain_policy.failed", evidence_of_it)) from failure
+            before = policy.status.last_failure
+            is_news = before is None or not before.message.startswith(str(failure)[:500])
+            line = AuditLine("retrain_policy.failed", evidence_of_it) if is_news else None
+            raise _Failed(status, line) from failure
         return start.model_copy(update={"at": now})
 
     async def _save(
@@ -164,7 +174,7 @@ class RetrainLoop:
 
 
 class _Failed(Exception):
-    def __init__(self, status: RetrainPolicyStatus, line: AuditLine) -> None:
+    def __init__(self, status: RetrainPolicyStatus, line: AuditLine | None) -> None:
         super().__init__(status.last_failure)
         self.status = status
         self.line = line
