@@ -11,7 +11,7 @@ from sentops_monitor.windows import WindowTally
 
 
 class Drift:
-    """Kept by the round, so it may remember what it has read."""
+    """Kept by the round, which refreshes `references` before it counts: what is counted depends on them."""
 
     def __init__(self) -> None:
         self.references = References()
@@ -20,7 +20,6 @@ class Drift:
         self, connection: Connection, windows: Sequence[WindowTally], now: datetime
     ) -> tuple[DriftFigures, ...]:
         """Work out and store the figures of this round; inside the round's transaction."""
-        await self.references.refresh(connection, {one.model_version for one in windows})
         figures = tuple(self._figures_of(one) for one in windows)
         await DriftTable(connection).save(figures, now)
         return figures
