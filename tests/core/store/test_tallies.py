@@ -234,6 +234,21 @@ async def test_answers_that_a_spool_held_for_hours_are_counted_where_they_belong
     assert sorted(key[0] for key in answers) == [key_of(late)[0], NOW]
 
 
+async def test_a_vote_that_comes_before_its_answer_counts_once_that_is_there(
+    connection: Connection,
+) -> None:
+    """Two replicas of web have a spool each, and that of the answer may be the slower one."""
+    early, late = a_prediction(), a_prediction()
+    await Predictions(connection).copy_in([early])
+    await Feedback(connection).record([a_vote(late)])
+    await count(connection)
+    await Predictions(connection).copy_in([late])
+    await count(connection)
+    assert await counted(connection) == await counted_directly(connection)
+    _, votes = await counted(connection)
+    assert [tally.votes for tally in votes.values()] == [1]
+
+
 async def test_answers_that_are_there_already_make_nothing_due(connection: Connection) -> None:
     """A spool that is played again changes nothing, so nothing has to be counted."""
     row = a_prediction()

@@ -154,7 +154,8 @@ class Tallies:
                 records=[_answer_record(key, tally) for key, tally in answers.items()],
                 columns=_ANSWER_COLUMNS,
             )
-        for start, end in runs(one.bucket for one in due if one.kind is Kind.VOTES):
+        # Of new answers too: a vote can have come before the answer that it is on.
+        for start, end in runs(one.bucket for one in due):
             votes = await count_votes(self._connection, start, end)
             await self._connection.execute(_FORGET_VOTES, start, end)
             await self._connection.copy_records_to_table(
