@@ -42,20 +42,14 @@ SELECT d.day::date AS day,
   FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 microsecond', '1 day') AS d (day)
  ORDER BY 1
 """
-# Which votes count, and as what, is the rule of store.feedback.
 _VOTES = """
-SELECT (f.predicted_at AT TIME ZONE 'UTC')::date AS day, p.model_version, count(*) AS votes,
-       count(*) FILTER (
-           WHERE CASE WHEN f.status = 'refused' THEN f.corrected_label ELSE f.label END = p.label
-       ) AS "right"
-  FROM feedback f
-  JOIN predictions p ON p.created_at = f.predicted_at AND p.id = f.prediction_id
- WHERE f.voted_at >= $1
-   AND f.predicted_at >= $1 AND f.predicted_at < $2 AND p.created_at >= $1 AND p.created_at < $2
+SELECT (v.predicted_at AT TIME ZONE 'UTC')::date AS day, p.model_version, count(*) AS votes,
+       count(*) FILTER (WHERE v.label = p.label) AS "right"
+  FROM counted_votes v
+  JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
+ WHERE v.voted_at >= $1
+   AND v.predicted_at >= $1 AND v.predicted_at < $2 AND p.created_at >= $1 AND p.created_at < $2
    AND NOT p.shadow
-   AND (f.status <> 'refused' OR f.corrected_label IS NOT NULL)
-   AND f.client NOT IN (SELECT q.name FROM quarantined_sources q WHERE q.kind = 'client')
-   AND f.source NOT IN (SELECT q.name FROM quarantined_sources q WHERE q.kind = 'source')
  GROUP BY 1, 2
  ORDER BY 1, 2
 """
