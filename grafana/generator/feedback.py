@@ -1,6 +1,17 @@
 """What people say of the answers, who they are in number, and what becomes of it."""
 
-from grafana.generator.panels import Row, bars, lines, prom, sql, steps, table
+from grafana.generator.panels import (
+    DOTTED,
+    Row,
+    bars,
+    lines,
+    on,
+    on_all,
+    prom,
+    sql,
+    steps,
+    table,
+)
 from grafana.generator.shared import LANGUAGE, MODEL, VERSION, dashboard, window
 
 _RATE = """
@@ -102,6 +113,30 @@ AGREEMENT = Row(
             ),
             unit="cps",
             least=0,
+        ),
+        lines(
+            "Votes of a day, and what is usual",
+            "On the answers of the last 24 hours, of all versions; usual: by the rate of 28 days. Under a quarter of it, the alert fires.",
+            prom("sum(sentops:feedback_votes:24h)", "votes"),
+            prom("sum(sentops:feedback_votes_expected:24h)", "usual"),
+            unit="short",
+            least=0,
+            overrides=[on("usual", custom_lineStyle=DOTTED)],
+        ),
+        lines(
+            "Largest source and feedback rate now",
+            "As Prometheus knows them, in the chosen window.",
+            prom(
+                'max by (version) (sentops_feedback_largest_source_share_ratio{version=~"$version", window="$window"})',
+                "{{version}} largest source",
+            ),
+            prom(
+                'sentops_feedback_rate_ratio{version=~"$version", window="$window", language="$language"}',
+                "{{version}} feedback rate",
+            ),
+            unit="percentunit",
+            least=0,
+            overrides=[on_all(" largest source$", custom_lineStyle=DOTTED)],
         ),
         table(
             "Votes by version and label",

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from grafana.generator.panels import (
+    AT_THE_LIMIT,
     DOTTED,
     ENDS,
+    LIMIT,
     Panel,
     Row,
     bars,
@@ -78,6 +80,10 @@ def _of_a_class(metric: str, word: str) -> Panel:
         least=0,
         most=1,
     )
+
+
+def _now(metric: str) -> str:
+    return f'{metric}{{version=~"$version", window="$window", language="$language"}}'
 
 
 _NEWEST = """
@@ -237,25 +243,45 @@ BY_VOTES = Row(
         ),
         lines(
             "Quality now, by the monitor's metrics",
-            "The same figures as Prometheus knows them, for the alerts are about these.",
-            prom(
-                'sentops_feedback_accuracy_ratio{version=~"$version", window="$window", language="$language"}',
-                "{{version}} accuracy",
-            ),
-            prom(
-                'sentops_quality_macro_f1_ratio{version=~"$version", window="$window", language="$language"}',
-                "{{version}} macro F1",
-            ),
-            prom(
-                'sentops_estimated_accuracy_ratio{version=~"$version", window="$window", language="$language"}',
-                "{{version}} estimated",
-            ),
+            "The same figures as Prometheus knows them, in the chosen window. Dashed: the ends of the 95 % interval.",
+            prom(_now("sentops_feedback_accuracy_ratio"), "{{version}} accuracy"),
+            prom(_now("sentops_feedback_accuracy_low_ratio"), "{{version}} accuracy low"),
+            prom(_now("sentops_feedback_accuracy_high_ratio"), "{{version}} accuracy high"),
+            prom(_now("sentops_quality_macro_f1_ratio"), "{{version}} macro F1"),
+            prom(_now("sentops_estimated_accuracy_ratio"), "{{version}} estimated"),
             unit="percentunit",
             most=1,
             overrides=[
+                ENDS,
                 on_all(" macro F1$", custom_lineStyle={"fill": "dash", "dash": [10, 6]}),
                 on_all(" estimated$", custom_lineStyle=DOTTED),
             ],
+        ),
+        lines(
+            "What the quality alerts compare",
+            "Of the version that serves, the upper end of its accuracy (a day, or a week where a day has too few votes); with the "
+            "floor, and with the lower end of the version before it. Surely too low: the alert fires.",
+            prom("max by (version) (sentops:quality_high_ratio)", "{{version}}, at best"),
+            prom(
+                "max by (version) (sentops:previous_quality_low_ratio)",
+                "{{version}} before, at worst",
+            ),
+            prom("max(sentops:quality_floor)", LIMIT),
+            unit="percentunit",
+            most=1,
+            overrides=[AT_THE_LIMIT, on_all(" before, at worst$", custom_lineStyle=DOTTED)],
+        ),
+        lines(
+            "Votes on the answers of a day",
+            "As many as it takes, and the accuracy of a day alone is compared.",
+            prom(
+                'sentops_feedback_votes{version=~"$version", window="24h", language="$language"}',
+                "{{version}}",
+            ),
+            prom("max(sentops:quality_votes_minimum)", LIMIT),
+            unit="short",
+            least=0,
+            overrides=[AT_THE_LIMIT],
         ),
     ),
 )
@@ -358,12 +384,12 @@ DRIFT = Row(
             "Drift now, by the monitor's metrics",
             "What the alert is about: features that have drifted in the chosen window at this moment.",
             prom(
-                'sentops_drift_detected{version=~"$version", window="$window"} == 1'
-                " and on (version, window, feature) sentops_drift_samples > 0",
+                'sentops_drift_distance_ratio{version=~"$version", window="$window"}'
+                " and on (version, window, feature) sentops_drift_detected == 1",
                 table=True,
             ),
-            transformations=[columns(version="Version", feature="Feature")],
-            overrides=[on("Feature", mappings=_FEATURES)],
+            transformations=[columns(version="Version", feature="Feature", Value="Distance")],
+            overrides=[on("Feature", mappings=_FEATURES), on("Distance", decimals=3)],
             no_value="nothing has drifted, or nothing is known",
             width=12,
         ),

@@ -40,6 +40,15 @@ NOW = Row(
             width=5,
         ),
         figure(
+            "Before it",
+            "The version that would answer again after a roll-back.",
+            sql(
+                "SELECT previous_champion FROM routing WHERE model_name = '$model' AND previous_champion IS NOT NULL"
+            ),
+            words_only=True,
+            width=5,
+        ),
+        figure(
             "Since",
             "When it began to answer, by the audit log.",
             sql("""
@@ -55,13 +64,13 @@ NOW = Row(
             "Answers in the window",
             "Texts that the version which serves answered in the chosen window.",
             sql(_LATEST.format(columns="q.answers")),
-            width=4,
+            width=5,
         ),
         figure(
             "Votes in the window",
             "What people said of those answers. Under about 50 the accuracy beside it is a guess.",
             sql(_LATEST.format(columns="q.votes")),
-            width=4,
+            width=5,
         ),
         figure(
             "Drift",
@@ -79,7 +88,7 @@ NOW = Row(
                 """),
             words_only=True,
             mappings=words({"none": ("none", "green")}),
-            width=7,
+            width=6,
         ),
         figure(
             "Accuracy by votes",
@@ -92,7 +101,7 @@ NOW = Row(
             unit="percentunit",
             decimals=1,
             named=True,
-            width=9,
+            width=8,
         ),
         figure(
             "Estimated accuracy",
@@ -101,7 +110,7 @@ NOW = Row(
             sql(_LATEST.format(columns="q.estimated_accuracy AS estimated")),
             unit="percentunit",
             decimals=1,
-            width=5,
+            width=4,
         ),
         figure(
             "Feedback rate",
@@ -109,7 +118,7 @@ NOW = Row(
             sql(_LATEST.format(columns="q.feedback_rate AS rate")),
             unit="percentunit",
             decimals=1,
-            width=5,
+            width=3,
         ),
         figure(
             "Trainings under way",
@@ -120,7 +129,7 @@ NOW = Row(
                  WHERE model_name = '$model'
                 HAVING count(*) > 0
                 """),
-            width=5,
+            width=3,
         ),
     ),
 )

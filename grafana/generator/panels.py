@@ -198,6 +198,9 @@ ENDS = on_all(
 )
 # Two things in one picture: the second is dotted.
 DOTTED = {"fill": "dot", "dash": [0, 6]}
+# What an alert compares with, from grafana/rules/thresholds.yaml: its series is called so.
+LIMIT = "limit of the alert"
+AT_THE_LIMIT = on(LIMIT, custom_lineWidth=1, custom_lineStyle={"fill": "dash", "dash": [10, 6]})
 
 
 # ---- kinds of panels

@@ -1,7 +1,9 @@
 """Programs, disks, queues, backups: what the rest stands on."""
 
 from grafana.generator.panels import (
+    AT_THE_LIMIT,
     DOTTED,
+    LIMIT,
     Row,
     columns,
     figure,
@@ -153,6 +155,15 @@ DISKS = Row(
             width=12,
         ),
         lines(
+            "Age of the newest backup",
+            "Where backups are made with `sentops backup`.",
+            prom("time() - max(sentops_backup_last_success_timestamp_seconds)", "age"),
+            prom("max(sentops:backup_age_limit_seconds)", LIMIT),
+            unit="s",
+            least=0,
+            overrides=[AT_THE_LIMIT],
+        ),
+        lines(
             "Rows that the database refused",
             "Rows that it will never take, kept aside in the spool; and moves that failed for now.",
             prom(
@@ -273,6 +284,44 @@ CLUSTER = Row(
                 "{{outcome}}",
             ),
             unit="cps",
+            least=0,
+        ),
+        lines(
+            "Age of the mirror",
+            "Since the trainer last wrote the custom resources into the tables. Over ten minutes: the alert fires.",
+            prom("time() - max(sentops_mirror_last_round_timestamp_seconds)", "age"),
+            unit="s",
+            least=0,
+            thresholds=steps((None, "transparent"), (600, "red")),
+        ),
+        lines(
+            "Custom resources",
+            "TrainingJobs and ModelVersions by phase, as the operator that leads sees them.",
+            prom("max by (phase) (sentops_operator_training_jobs)", "TrainingJob {{phase}}"),
+            prom("max by (phase) (sentops_operator_model_versions)", "ModelVersion {{phase}}"),
+            unit="short",
+            least=0,
+        ),
+        lines(
+            "From a TrainingJob to its first Job",
+            "Within which time half and 95 of 100 had one.",
+            prom(
+                "histogram_quantile(0.5, sum by (le) (rate(sentops_operator_apply_to_job_seconds_bucket[$__rate_interval])))",
+                "half",
+            ),
+            prom(
+                "histogram_quantile(0.95, sum by (le) (rate(sentops_operator_apply_to_job_seconds_bucket[$__rate_interval])))",
+                "95 of 100",
+            ),
+            unit="s",
+            least=0,
+            overrides=[on_all("^half$", custom_lineStyle=DOTTED)],
+        ),
+        lines(
+            "Operators that lead",
+            "One of the replicas converges; the others wait to take over.",
+            prom("sum(sentops_operator_is_leader)", "leaders"),
+            unit="short",
             least=0,
         ),
     ),

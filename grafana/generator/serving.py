@@ -1,7 +1,9 @@
 """Whether people get their answers: rate, errors and time of web and of the model servers, and where answers wait."""
 
 from grafana.generator.panels import (
+    AT_THE_LIMIT,
     DOTTED,
+    LIMIT,
     Row,
     columns,
     figure,
@@ -20,10 +22,26 @@ NOW = Row(
     "Now",
     (
         figure(
+            "Serves since",
+            "When the version that answers most began to, by the routing table.",
+            prom("max(sentops_serving_since_timestamp_seconds) * 1000", now=True),
+            unit="dateTimeFromNow",
+            width=6,
+        ),
+        figure(
+            "No version live since",
+            "While nothing is routed although something once answered, people get no answers.",
+            prom("max(sentops_no_champion_since_timestamp_seconds) * 1000", now=True),
+            unit="dateTimeFromNow",
+            no_value="one is live, or none ever was",
+            width=6,
+        ),
+        figure(
             "Requests",
             "To web, health checks left out.",
             prom(f"sum(rate(sentops_http_requests_total{{{_WEB}, {_SHOWN}}}[5m]))", now=True),
             unit="reqps",
+            width=6,
             decimals=2,
         ),
         figure(
@@ -38,6 +56,7 @@ NOW = Row(
                 now=True,
             ),
             unit="percentunit",
+            width=6,
             decimals=2,
             thresholds=steps((None, "green"), (0.01, "orange"), (0.05, "red")),
         ),
@@ -52,23 +71,26 @@ NOW = Row(
                 now=True,
             ),
             unit="s",
+            width=6,
         ),
         figure(
             "Waiting for a worker",
             "Texts in the queues of the model servers at this moment.",
             prom("sum(sentops_model_queued_texts)", now=True),
+            width=6,
         ),
         figure(
             "On disk, not yet in the database",
             "Rows in the spools of web. Nothing is lost while a spool has room.",
             prom("sum(sentops_web_spool_rows)", now=True),
-            width=4,
+            width=6,
         ),
         figure(
             "Routing last confirmed",
             "How long ago web heard from the trainer. It goes on with the routing it knows.",
             prom("max(sentops_web_routing_age_seconds)", now=True),
             unit="s",
+            width=6,
             thresholds=steps((None, "green"), (60, "orange"), (300, "red")),
         ),
     ),
@@ -99,12 +121,32 @@ WEB = Row(
                 )
                 for share, name in ((0.5, "half"), (0.95, "95 of 100"), (0.99, "99 of 100"))
             ),
+            prom("max(sentops:latency_limit_seconds)", LIMIT),
             unit="s",
             least=0,
             overrides=[
                 on_all("^half$", custom_lineStyle=DOTTED),
-                on_all("^95 of 100$", custom_lineStyle={"fill": "dash", "dash": [10, 6]}),
+                on_all("^99 of 100$", custom_lineStyle={"fill": "dash", "dash": [2, 4]}),
+                AT_THE_LIMIT,
             ],
+        ),
+        lines(
+            "What the alerts on web compare",
+            "Share of the requests of ten minutes that ended with 5xx, of every program.",
+            prom("max by (job) (sentops:http_errors:ratio_rate10m)", "{{job}}"),
+            prom("max(sentops:error_ratio_limit)", LIMIT),
+            unit="percentunit",
+            least=0,
+            overrides=[AT_THE_LIMIT],
+        ),
+        lines(
+            "Time of ten minutes",
+            "Within which time 95 of 100 questions of the last ten minutes were answered, through the page and the API.",
+            prom("max(sentops:web_latency_seconds:p95_10m)", "95 of 100"),
+            prom("max(sentops:latency_limit_seconds)", LIMIT),
+            unit="s",
+            least=0,
+            overrides=[AT_THE_LIMIT],
         ),
         lines(
             "Time by route",
@@ -292,11 +334,26 @@ SPOOL = Row(
             overrides=[on_all("^failed moves$", custom_lineStyle=DOTTED)],
         ),
         lines(
+            "How full the spool is",
+            "By replica of web. Dashed line: the alert fires over it. Full, web refuses requests.",
+            prom("sentops_web_spool_filled_ratio", "{{instance}}"),
+            unit="percentunit",
+            least=0,
+            most=1,
+            thresholds=steps((None, "transparent"), (0.5, "red")),
+        ),
+        lines(
             "Size of the spool",
             "Bytes on disk, by replica of web.",
             prom("sentops_web_spool_bytes", "{{instance}}"),
             unit="bytes",
             least=0,
+        ),
+        lines(
+            "Routing in use",
+            "Revision of the routing by replica of web; replicas that differ for more than some seconds do not hear the trainer.",
+            prom("sentops_web_routing_revision", "{{instance}}"),
+            unit="none",
         ),
     ),
 )

@@ -4,18 +4,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 from pydantic import SecretStr
 
+from sentops_core.domain.reference import HeldOutAnswer, ReferenceText, profile_of
 from sentops_core.domain.resources import RetrainPolicySpec
 from sentops_core.store.audit import Audit
 from sentops_core.store.embedded import EmbeddedPostgres
-from sentops_core.store.pool import open_connection
+from sentops_core.store.model_versions import ModelVersions
+from sentops_core.store.pool import Connection, open_connection
 from sentops_core.store.prepare import DATABASE, OWNER, READER, Wanted, prepare_server
 from sentops_core.store.retrain_policies import RetrainPolicies
+from sentops_core.store.version_references import VersionReferences
 from sentops_monitor.app import create_monitor
 from sentops_monitor.settings import Settings
 from tests.support.demo_models import MODEL
@@ -79,7 +81,7 @@ async def _what_the_demo_lacks(url: str, demo: DemoPlatform) -> None:
         )
         await RetrainPolicies(connection).create("nightly", spec, created_by="anna")
         await connection.execute(_DECISION)
-        await connection.execute(_DRIFT, demo.champion, datetime.now(UTC) - timedelta(minutes=1))
+        await trained_on_something_else(connection, demo.champion)
     finally:
         await connection.close()
 
@@ -104,19 +106,19 @@ UPDATE retrain_policies
            'at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'outcome', 'WouldStart',
            'trigger', 'newLabels', 'reason', '31 new labels are at least 20.'))
 """
-# The demo's artefacts say nothing of what they were trained on, so no monitor finds drift in them.
-_DRIFT = """
-INSERT INTO drift_figures (model_version, time_window, feature, hour, taken_at, samples, reference_samples, distance,
-                           p_value, adjusted_p_value, drifted)
-SELECT $1, part.time_window, part.feature, date_trunc('hour', $2::timestamptz) - part.hours * interval '1 hour',
-       $2::timestamptz - part.hours * interval '1 hour', 812, 412, part.distance, part.p, part.p * 6, part.drifted
-  FROM (SELECT time_window, feature, hours, distance + hours * 0.001 AS distance, p, drifted
-          FROM unnest(ARRAY['1h', '24h', '7d', '28d']) AS time_window,
-               generate_series(0, 30) AS hours,
-               (VALUES ('length', 0.03, 0.4, false), ('words', 0.31, 1e-9, true), ('labels', 0.12, 1e-5, true))
-                   AS feature (feature, distance, p, drifted)) AS part
-    ON CONFLICT DO NOTHING
-"""
+
+
+async def trained_on_something_else(connection: Connection, version: str) -> None:
+    """Give the version, whose artefact has none, a reference that the demo's texts have drifted from."""
+    words = ("bill", "invoice", "contract", "tariff", "meter", "kilowatt", "deposit", "landlord")
+    texts = [f"{words[n % 8]} {words[n // 8 % 8]} {words[n // 64 % 8]}" for n in range(400)]
+    profile = profile_of(
+        [ReferenceText(text, "en") for text in texts],
+        [HeldOutAnswer(text, "neutral", 0.97) for text in texts[:200]],
+    )
+    row = await ModelVersions(connection).get(version)
+    digest = row.version.spec.artifact.digest
+    await VersionReferences(connection).keep(version, digest, profile)
 
 
 def let_a_monitor_count(database_url: str) -> None:
