@@ -133,7 +133,13 @@ WEB = Row(
         lines(
             "What the alerts on web compare",
             "Share of the requests of ten minutes that ended with 5xx, of every program.",
-            prom("max by (job) (sentops:http_errors:ratio_rate10m)", "{{job}}"),
+            prom(
+                """
+                max by (job) (sentops:http_errors:ratio_rate10m)
+                or 0 * max by (job) (sentops:http_requests:rate10m > 0)
+                """,
+                "{{job}}",
+            ),
             prom("max(sentops:error_ratio_limit)", LIMIT),
             unit="percentunit",
             least=0,

@@ -25,12 +25,8 @@ _OF_PROCESSES: dict[str, set[str]] = {
     "process_resident_memory_bytes": set(),
 }
 _OF_A_TARGET = {"job", "instance", "namespace", "pod"}
-# Alerts ask them whether there is enough to tell, and who the version before was.
-_ONLY_CONDITIONS = {
-    "sentops:http_requests:rate10m",
-    "sentops_previous_champion_info",
-    "sentops_window_predictions",
-}
+# Alerts ask them what is usual, and who the version before was.
+_ONLY_CONDITIONS = {"sentops_previous_champion_info", "sentops_window_predictions"}
 _MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 _ASKED = Asked(
     _MOMENT, _MOMENT, {"model": "m", "version": ["m-v1"], "window": "24h", "language": "all"}

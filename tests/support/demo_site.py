@@ -55,6 +55,7 @@ Wrap = Callable[[Any], Any]
 class DemoSite:
     backoffice: str
     web: str
+    model: str
     database_url: str
     demo: DemoPlatform
 
@@ -147,6 +148,7 @@ def demo_site(size: DemoSize = USUAL, *, wrap: Wrap = lambda app: app) -> Iterat
         yield DemoSite(
             backoffice=stack.enter_context(served(wrap(backoffice))),
             web=stack.enter_context(served(create_web(web, spool, registry=CollectorRegistry()))),
+            model=model,
             database_url=database.url,
             demo=demo,
         )
