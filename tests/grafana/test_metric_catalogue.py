@@ -57,6 +57,7 @@ async def all_programs(
             "trainer_url": NOWHERE,
             "trainer_token": "t",
             "store_uri": folder.as_uri(),
+            "certificate_host": "127.0.0.1:9",
         }
     )
     control = {"database_url": database_url, "token": "t", "mlflow_url": NOWHERE}
@@ -72,9 +73,7 @@ async def all_programs(
     cluster = ClusterSettings.model_validate(
         control | {"store_uri": "s3://nowhere/store", "namespace": "team"}
     )
-    monitor = MonitorSettings.model_validate(
-        {"database_url": database_url, "certificate_host": "127.0.0.1:9"}
-    )
+    monitor = MonitorSettings.model_validate({"database_url": database_url})
     async with AsyncExitStack() as stack:
         spool = Spool.open(web.spool_dir, max_rows=1, max_bytes=1)
         stack.enter_context(closing(spool))

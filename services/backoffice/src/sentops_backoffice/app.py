@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from sentops_backoffice.access import guard
 from sentops_backoffice.accounts import Passwords, create_first_admin
+from sentops_backoffice.certificate import certificate_watch
 from sentops_backoffice.deps import Parts
 from sentops_backoffice.edges import OnlyUploadsAreLarge, SecurityHeaders, add_error_pages
 from sentops_backoffice.heap import settled_heap
@@ -56,6 +57,8 @@ _FORM_OVERHEAD = 100_000  # the other fields and the boundaries around an upload
 
 
 def create_backoffice(settings: Settings) -> FastAPI:
+    registry = new_registry("backoffice")
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         token = {"authorization": f"Bearer {settings.trainer_token.get_secret_value()}"}
@@ -88,7 +91,7 @@ def create_backoffice(settings: Settings) -> FastAPI:
                 logins=LoginLimiter(),
                 detect_language=detect_language,
             )
-            async with tidied(pool):
+            async with tidied(pool), certificate_watch(settings.certificate_host, registry):
                 with settled_heap():
                     yield {"parts": parts}
 
@@ -96,7 +99,7 @@ def create_backoffice(settings: Settings) -> FastAPI:
         "Sentops backoffice",
         lifespan=lifespan,
         routers=[login.router, _guarded()],
-        registry=new_registry("backoffice"),
+        registry=registry,
         max_body_bytes=settings.max_upload_bytes + _FORM_OVERHEAD,
         docs_url=None,
     )

@@ -1,10 +1,19 @@
 """Settings of the backoffice, read from SENTOPS_BACKOFFICE_*."""
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from sentops_backoffice.certificate import Address
 from sentops_core.domain.base import ModelName
 from sentops_core.settings import ServiceSettings
+
+
+def _address(text: str) -> str:
+    if text:
+        Address.parse(text)
+    return text
 
 
 class Settings(ServiceSettings):
@@ -20,3 +29,5 @@ class Settings(ServiceSettings):
     # Used once: when there is no account at all, `admin` is made with it and must change it at the first login.
     first_admin_password: SecretStr | None = None
     max_upload_bytes: int = Field(default=64 << 20, ge=1024)
+    # host or host:port that visitors reach by HTTPS: until when its certificate is good is told in the metrics.
+    certificate_host: Annotated[str, AfterValidator(_address)] = ""

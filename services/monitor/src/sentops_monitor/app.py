@@ -11,7 +11,6 @@ from prometheus_client.registry import Collector
 from sentops_core.http import create_app
 from sentops_core.process_metrics import new_registry
 from sentops_core.store.pool import open_pool
-from sentops_monitor.certificate import certificate_watch
 from sentops_monitor.drift_metrics import DriftCollector
 from sentops_monitor.metrics import MonitorMetrics, RoundCollector
 from sentops_monitor.quality_metrics import QualityCollector
@@ -55,8 +54,7 @@ def create_monitor(settings: Settings) -> FastAPI:
             registry.register(collector)
         task = asyncio.create_task(watch.run())
         try:
-            async with certificate_watch(settings.certificate_host, registry):
-                yield {"watch": watch}
+            yield {"watch": watch}
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):

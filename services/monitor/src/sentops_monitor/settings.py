@@ -1,18 +1,9 @@
 """What the monitor reads from its environment, as SENTOPS_MONITOR_<FIELD>."""
 
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from sentops_core.settings import ServiceSettings
-from sentops_monitor.certificate import Address
-
-
-def _address(text: str) -> str:
-    if text:
-        Address.parse(text)
-    return text
 
 
 class Settings(ServiceSettings):
@@ -28,5 +19,3 @@ class Settings(ServiceSettings):
     retention_days: int | None = Field(
         default=None, ge=1, le=36500, description="Predictions are kept for ever when left out."
     )
-    # host or host:port that visitors reach by HTTPS; empty: no certificate is looked at.
-    certificate_host: Annotated[str, AfterValidator(_address)] = ""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from prometheus_client import CollectorRegistry
 
-from sentops_monitor.certificate import (
+from sentops_backoffice.certificate import (
     Address,
     CertificateWatch,
     certificate_watch,
@@ -124,7 +124,8 @@ async def test_a_host_that_does_not_answer_is_no_date(tmp_path: Path) -> None:
     assert registry.get_sample_value(NAME, {"host": "127.0.0.1"}) is None
 
 
-async def test_without_an_address_nothing_is_watched() -> None:
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:8443"])
+async def test_without_an_address_of_the_public_nothing_is_watched(address: str) -> None:
     registry = CollectorRegistry()
-    async with certificate_watch("", registry):
+    async with certificate_watch(address, registry):
         assert list(registry.collect()) == []
