@@ -24,12 +24,14 @@ from sentops_core.domain.resources import (
     ModelVersionStatus,
     NameRef,
     Output,
+    RetrainPolicy,
     TrainingJob,
     TrainingJobPhase,
     TrainingJobSpec,
     TrainingJobStatus,
 )
 from sentops_core.http.errors import add_error_handlers
+from sentops_trainer.routes.retrain_policies import RetrainPolicyManifest
 
 TOKEN = "token-of-the-tests"
 PREDICTION = "0" * 32 + "-" + "a" * 16
@@ -44,6 +46,7 @@ class Platform:
     jobs: dict[str, list[TrainingJob]] = field(default_factory=dict)
     datasets: list[dict[str, Any]] = field(default_factory=list)
     versions: dict[str, ModelVersion] = field(default_factory=dict)
+    policies: dict[str, RetrainPolicy] = field(default_factory=dict)
     champion: str | None = None
     received: list[tuple[str, Any]] = field(default_factory=list)
     corrections: bool = True  # whether there are any new ones
@@ -110,6 +113,7 @@ def build_app(platform: Platform) -> FastAPI:
 
     _add_web(app, platform)
     _add_trainer(app, platform)
+    _add_policies(app, platform)
     _add_backoffice(app, platform)
     return app
 
@@ -204,6 +208,38 @@ def _add_trainer(app: FastAPI, platform: Platform) -> None:  # noqa: C901 - a li
             raise NotFound(f"There is no model version {name!r}.")
         answers = "sentiment-1" if action == "rollback" else name
         return platform.versions[answers].to_document()
+
+
+def _add_policies(app: FastAPI, platform: Platform) -> None:
+    @app.get("/retrain-policies")
+    async def policies() -> list[Any]:
+        return [one.to_document() for one in platform.policies.values()]
+
+    @app.get("/retrain-policies/{name}")
+    async def policy(name: str) -> Any:
+        return known(name).to_document()
+
+    @app.put("/retrain-policies/{name}")
+    async def put_policy(name: str, body: RetrainPolicyManifest) -> Any:
+        """As the trainer takes it."""
+        before = platform.policies.get(name)
+        if before is None:
+            metadata = Metadata(name=name)
+            platform.policies[name] = RetrainPolicy(metadata=metadata, spec=body.spec)
+        elif before.spec != body.spec:
+            metadata = Metadata(name=name, generation=before.metadata.generation + 1)
+            platform.policies[name] = RetrainPolicy(metadata=metadata, spec=body.spec)
+        return platform.policies[name].to_document()
+
+    @app.delete("/retrain-policies/{name}", status_code=204)
+    async def delete_policy(name: str) -> None:
+        known(name)
+        del platform.policies[name]
+
+    def known(name: str) -> RetrainPolicy:
+        if name not in platform.policies:
+            raise NotFound(f"There is no retraining policy {name}.")
+        return platform.policies[name]
 
 
 def a_dataset(version: str, name: str, parent: str | None = None) -> dict[str, Any]:

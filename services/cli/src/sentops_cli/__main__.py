@@ -12,6 +12,7 @@ from sentops_cli.commands import (
     init,
     lineage,
     observe,
+    policy,
     predictions,
     train,
     up,
@@ -61,6 +62,7 @@ def build_app() -> typer.Typer:
         for function in functions:
             app.command(rich_help_panel=group)(function)
     app.add_typer(datasets.app, name="datasets", rich_help_panel="Model")
+    app.add_typer(policy.app, name="policy", rich_help_panel="Model")
     app.add_typer(init.app, name="init", rich_help_panel="Platform")
     return app
 

@@ -89,7 +89,7 @@ class Service:
             ) from error
         if answer.is_success:
             kind = answer.headers.get("content-type", "")
-            return answer.json() if "json" in kind else answer.text
+            return answer.json() if "json" in kind and answer.content else answer.text
         raise CommandError(
             sentence_of(answer, self._address.name), exit_code_of(answer.status_code)
         )
