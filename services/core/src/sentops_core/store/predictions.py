@@ -92,7 +92,7 @@ _DROP_MONTHS = "SELECT drop_predictions_before($1)"
 _FIRST_KEPT = "SELECT date_trunc('month', $1::timestamptz, 'UTC')"
 _DROP_ORPHANED_FEEDBACK = "DELETE FROM feedback WHERE predicted_at < $1"
 _DROP_ORPHANED_WITHDRAWALS = "DELETE FROM withdrawn_votes WHERE predicted_at < $1"
-# Their counts go with the votes', which triggers see to: dropping a month fires none.
+# Dropping a month fires no trigger. Before the votes go, whose trigger does the same: always in this order.
 _COUNT_AGAIN = """
 INSERT INTO tallies_due AS due (kind, bucket)
 SELECT DISTINCT 'answers', bucket FROM answer_tallies WHERE bucket < $1 ORDER BY 2
@@ -207,10 +207,10 @@ class Predictions:
         await self._connection.execute(_WAIT_BRIEFLY, f"{wait // timedelta(milliseconds=1)}ms")
         dropped = [row[0] for row in await self._connection.fetch(_DROP_MONTHS, moment)]
         first_kept = await self._connection.fetchval(_FIRST_KEPT, moment)
-        await self._connection.execute(_DROP_ORPHANED_FEEDBACK, first_kept)
-        await self._connection.execute(_DROP_ORPHANED_WITHDRAWALS, first_kept)
         if dropped:
             await self._connection.execute(_COUNT_AGAIN, first_kept)
+        await self._connection.execute(_DROP_ORPHANED_FEEDBACK, first_kept)
+        await self._connection.execute(_DROP_ORPHANED_WITHDRAWALS, first_kept)
         await self._connection.execute(_DROP_UNDECIDED_ITEMS, first_kept)
         return dropped
 
