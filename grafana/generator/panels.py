@@ -10,7 +10,6 @@ Json = dict[str, Any]
 
 POSTGRESQL: Json = {"type": "grafana-postgresql-datasource", "uid": "sentops-postgresql"}
 PROMETHEUS: Json = {"type": "prometheus", "uid": "sentops-prometheus"}
-MIXED: Json = {"type": "datasource", "uid": "-- Mixed --"}
 NO_DATA = "no data"
 _COLUMNS = 24
 _HOUR_MS = 3_600_000
@@ -72,10 +71,6 @@ class Panel:
         return crc32(self.title.encode()) % 1_000_000
 
     def at(self, x: int, y: int) -> Json:
-        sources = [query.source for query in self.queries]
-        source = (
-            {} if not sources else sources[0] if all(s == sources[0] for s in sources) else MIXED
-        )
         made: Json = {
             "id": self.number,
             "type": self.kind,
@@ -86,7 +81,7 @@ class Panel:
         }
         if self.queries:
             made |= {
-                "datasource": source,
+                "datasource": self.queries[0].source,  # all of a panel ask the same one
                 "targets": [query.target(at) for at, query in enumerate(self.queries)],
                 "fieldConfig": {
                     "defaults": {"noValue": NO_DATA, **self.defaults},

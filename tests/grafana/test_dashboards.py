@@ -98,8 +98,8 @@ def test_targets_have_letters_of_their_own_and_ask_sources_that_exist(name: str)
     for panel in dashboard(name).data_panels:
         letters = [target.ref_id for target in panel.targets]
         assert letters == sorted(set(letters)), panel.title
-        for source in (panel.datasource, *(target.datasource for target in panel.targets)):
-            assert (source.type, source.uid) in known, panel.title
+        assert (panel.datasource.type, panel.datasource.uid) in known, panel.title
+        assert all(target.datasource == panel.datasource for target in panel.targets), panel.title
     for mark in dashboard(name).marks:
         assert (mark.datasource.type, mark.datasource.uid) in known
 
@@ -283,6 +283,12 @@ def test_grafana_finds_the_files_where_compose_puts_them(providers: Providers) -
     mount = mounts[provider.options.path]
     assert (COMPOSE / mount.source).resolve() == FOLDER
     assert (provider.folder, provider.folder_uid) == ("Sentops", "sentops")
+
+
+def test_whoever_opens_grafana_sees_the_overview(providers: Providers) -> None:
+    (provider,) = providers.providers
+    home = composition()["grafana"].environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == f"{provider.options.path}/overview.json"
 
 
 def test_what_is_in_the_repository_stays_the_truth(providers: Providers) -> None:
