@@ -32,6 +32,15 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_base(tmp_path_factory.mktemp("base"))
 
 
+@pytest.fixture(autouse=True)
+def _no_bucket_but_a_test_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clusters of these tests keep artefacts in s3://nowhere, which must not be looked for on the internet."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # discards
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+
 @pytest.fixture
 def model_url(tmp_path: Path) -> Iterator[str]:
     settings = ModelSettings(control_token=SecretStr(CONTROL), cache_dir=tmp_path / "model-cache")

@@ -1,6 +1,7 @@
 """What versions were trained on gets from their artefacts to the database, and nobody waits for it."""
 
 import shutil
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.version_references import VersionReferences
 from sentops_trainer import references
 from sentops_trainer.references import ReferenceLoop, reading_references
+from tests.services.trainer.machines import OneMachine, Platform, a_cluster, started
 from tests.support.artifacts import build_artifact
 from tests.support.builders import a_model_version
 from tests.support.drift_texts import reference_of, some_texts
@@ -27,18 +29,21 @@ pytestmark = pytest.mark.pg
 PROFILE = reference_of(some_texts(100, "en", seed=1), some_texts(60, "en", seed=2))
 
 
-async def registered(
-    pool: Pool, store: str, folder: Path, number: int, reference: str | None
-) -> ArtifactRef:
-    """A version whose artefact holds this as its reference.json."""
+def published(folder: Path, number: int, store: str, reference: str | None) -> ArtifactRef:
+    """An artefact with this as its reference.json."""
 
     def bring(partial: Path) -> None:
         if reference is not None:
             (partial / REFERENCE).write_text(reference)
 
     built = build_artifact(folder / str(number), strength=number, before_sealing=bring)
-    published = publish_folder(built.folder, store)
-    artifact = ArtifactRef.model_validate(published.model_dump())
+    return ArtifactRef.model_validate(publish_folder(built.folder, store).model_dump())
+
+
+async def registered(
+    pool: Pool, store: str, folder: Path, number: int, reference: str | None
+) -> ArtifactRef:
+    artifact = published(folder, number, store, reference)
     version = a_model_version(number, artifact=artifact)
     async with transaction(pool) as connection:
         await ModelVersions(connection).create(version, created_by="test")
@@ -136,6 +141,29 @@ async def test_a_store_that_is_away_is_waited_for(
             await eventually(lambda: _all_known(pool))
     assert await known(pool) == {"sentiment-v1": PROFILE}
     assert len([line for line in lines if line["event"] == "reading_references_waits"]) == 1
+
+
+@pytest.mark.parametrize("substrate", ["local", "kubernetes"])
+async def test_the_trainer_does_it_wherever_it_runs(
+    substrate: str, pool: Pool, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTOPS_PVC_ROOT", str(tmp_path / "mounts"))
+    (tmp_path / "mounts" / "models").mkdir(parents=True)
+    artifact = published(tmp_path, 1, "pvc://models/store", PROFILE.model_dump_json())
+    async with AsyncExitStack() as running:
+        platform: Platform
+        if substrate == "local":
+            machine = OneMachine(pool, folder=tmp_path, database_url=database_url)
+            platform = await running.enter_async_context(started(machine))
+        else:
+            cluster = a_cluster(pool, database_url, tmp_path, monkeypatch)
+            platform = await running.enter_async_context(cluster)
+        await platform.store(a_model_version(1, artifact=artifact))
+        await eventually(lambda: _all_known(pool))
+        assert await known(pool) == {"sentiment-v1": PROFILE}
+        # Where its artefact cannot be read, a version serves all the same.
+        await platform.register(2)
+        await platform.reaches("sentiment-v2", "Live")
 
 
 def _said(lines: list[dict[str, object]], event: str) -> bool:
