@@ -47,8 +47,8 @@ def test_a_sample_says_how_it_is_used_and_uses_no_foreign_image(name: str) -> No
 
 def test_the_samples_are_those_that_newcomers_ask_for() -> None:
     assert [name.removesuffix(".yaml") for name in FILES] == [
-        *("first-training", "gpu", "manual-approval", "private-hub-model", "scheduled"),
-        "several-nodes",
+        *("first-training", "gpu", "manual-approval", "private-hub-model", "retraining"),
+        *("scheduled", "several-nodes"),
     ]
     assert spec_of("manual-approval.yaml")["promotion"]["mode"] == "Manual"
     assert spec_of("gpu.yaml")["trainer"]["resources"]["limits"]["nvidia.com/gpu"] == 1

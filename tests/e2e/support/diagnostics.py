@@ -6,7 +6,12 @@ from tests.e2e.support.kubectl import Kubectl
 
 _LOOKS = (
     ("get", "sentops,deployments,statefulsets,jobs,pods,pvc", "--output", "wide"),
-    ("get", "trainingjobs.sentops.dev,modelversions.sentops.dev", "--output", "yaml"),
+    (
+        "get",
+        "trainingjobs.sentops.dev,modelversions.sentops.dev,retrainpolicies.sentops.dev",
+        "--output",
+        "yaml",
+    ),
     ("get", "events", "--sort-by", ".metadata.creationTimestamp"),
     ("logs", "deployment/sentops-operator", "--all-containers", "--tail", "80"),
     ("logs", "deployment/sentops-trainer", "--all-containers", "--tail", "40"),

@@ -56,6 +56,40 @@ def a_training_job(
     }
 
 
+def a_retrain_policy(
+    name: str,
+    *,
+    base: str,
+    triggers: Manifest,
+    guards: Manifest | None = None,
+    dry_run: bool = False,
+) -> Manifest:
+    """Of trainings whose version nobody shall see served."""
+    return {
+        "apiVersion": "sentops.dev/v1alpha1",
+        "kind": "RetrainPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "modelName": MODEL,
+            "dryRun": dry_run,
+            "triggers": triggers,
+            "guards": {
+                "cooldownSeconds": 3600,
+                "maxPerDay": 1,
+                "minNewLabels": 5,
+                **(guards or {}),
+            },
+            "template": {
+                "baseModel": {"storageUri": base},
+                "trainer": {"method": "Linear", "hyperparameters": {"maxLength": 32}},
+                "podTemplate": {"affinity": NEAR_THE_ARTIFACTS},
+                "gate": LENIENT_GATE,
+                "promotion": {"mode": "Never"},
+            },
+        },
+    }
+
+
 def condition(resource: Manifest, kind: str) -> tuple[str, str, str]:
     """(status, reason, message) of a condition; all empty while there is none."""
     for one in (resource.get("status") or {}).get("conditions") or []:

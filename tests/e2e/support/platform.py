@@ -20,6 +20,7 @@ from tests.e2e.support.waiting import NeverAgain, until
 
 JOB = "trainingjobs.sentops.dev"
 VERSION = "modelversions.sentops.dev"
+RETRAIN_POLICY = "retrainpolicies.sentops.dev"
 FINAL = {"Succeeded", "Rejected", "Failed"}
 _HTTP_SECONDS = 30
 
@@ -80,6 +81,31 @@ class Platform:
             for pod in self.children(name, "pods")
             if pod["status"].get("phase") in {"Pending", "Running"}
         ]
+
+    # ---- retraining
+
+    def decides(
+        self, policy: str, outcome: str, *, words: str = "", seconds: float = 60
+    ) -> Manifest:
+        """The policy's status, once its last decision is this one."""
+        status = until(
+            lambda: self.kubectl.there(RETRAIN_POLICY, policy).get("status") or {},
+            lambda status: (
+                (status.get("lastDecision") or {}).get("outcome") == outcome
+                and words in status["lastDecision"]["reason"]
+            ),
+            seconds=seconds,
+        )
+        return dict(status)
+
+    def correct(self, texts: list[tuple[str, str]]) -> None:
+        """Somebody asks for each text and says what it should have been."""
+        with self.web() as client:
+            for text, label in texts:
+                prediction = predict(client, text)["prediction_id"]
+                vote = {"prediction_id": prediction, "feedback": label}
+                answer = client.post("/api/feedback", json=vote)
+                assert answer.status_code == 201, answer.text
 
     # ---- versions
 

@@ -17,7 +17,7 @@ MODEL = "sentiment"
 ARTIFACTS_CLAIM = f"{RELEASE}-artifacts"
 CREDENTIALS = f"{RELEASE}-credentials"
 STORE = f"pvc://{ARTIFACTS_CLAIM}/store"
-CRDS = ("trainingjobs.sentops.dev", "modelversions.sentops.dev")
+CRDS = ("trainingjobs.sentops.dev", "modelversions.sentops.dev", "retrainpolicies.sentops.dev")
 POLICY = "live-versions.sentops.dev"
 _INSTALL_SECONDS = 900
 
@@ -74,7 +74,7 @@ def values_for(settings: Settings) -> dict[str, Any]:
         "modelName": MODEL,
         "web": {"resources": small, "spool": {"size": "1Gi", **storage}},
         "backoffice": {"resources": small},
-        "trainer": {"resources": small},
+        "trainer": {"resources": small, "settings": {"retrainSeconds": 5}},
         "monitor": {"resources": small},
         "operator": {"resources": small, "settings": {"resyncSeconds": 60}},
         "model": {
