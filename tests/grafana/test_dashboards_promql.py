@@ -18,7 +18,7 @@ from tests.support.grafana_sql import Asked
 from tests.support.postgres import copied_database
 from tests.support.prometheus import needs_prometheus
 
-pytestmark = [pytest.mark.pg, needs_prometheus, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.pg, needs_prometheus, pytest.mark.timeout(400)]
 
 RATE_INTERVAL = "15s"  # with a scrape each second
 # What the platform of this test has nothing to say of; a name that nobody exports at all is found by test_metric_names.py.

@@ -25,7 +25,7 @@ from tests.support.grafana_models import (
 )
 from tests.support.grafana_sql import Asked, UnknownMacro, Value
 
-pytestmark = pytest.mark.pg
+pytestmark = [pytest.mark.pg, pytest.mark.timeout(400)]
 
 Row = Mapping[str, Any]
 _NUMBERS = (int, float, Decimal)

@@ -38,7 +38,7 @@ from tests.support.prometheus import Prometheus, running_prometheus, scrape_conf
 from tests.support.serving import served
 
 _TOKEN = SecretStr("a token that only this machine sees")
-_PATIENCE = 60
+_PATIENCE = 150
 RULES = sorted((ROOT / "grafana/rules").glob("*.yaml"))
 
 
