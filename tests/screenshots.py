@@ -16,6 +16,7 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support.browser import CHROMIUM, CHROMIUM_ARGUMENTS, Visit
+from tests.support.demo_monitoring import POLICY
 from tests.support.demo_platform import NEWCOMER
 from tests.support.demo_site import DemoSite, demo_site, only_warnings
 from tests.support.looks import DESKTOP, PHONE, PICTURES, look_at, take_picture
@@ -134,6 +135,12 @@ def screens(site: DemoSite) -> list[Screen]:
         Screen("lineage", f"{b}/lineage"),
         Screen("lineage-of-an-answer", f"{b}/lineage/{answer}"),
         Screen("audit", f"{b}/audit"),
+        Screen("retraining", f"{b}/retraining"),
+        Screen("retraining-new", f"{b}/retrain"),
+        Screen("retraining-policy", f"{b}/retraining/{POLICY}"),
+        Screen("retraining-edit", f"{b}/retraining/{POLICY}/edit"),
+        Screen("retraining-go-live", f"{b}/retraining/{POLICY}/go-live"),
+        Screen("retraining-delete", f"{b}/retraining/{POLICY}/delete"),
         Screen("runbook", f"{b}/runbook"),
         Screen("settings-people", f"{b}/users"),
         Screen("settings-person", f"{b}/users/bruno"),

@@ -23,6 +23,7 @@ from sentops_core.store.tokens import ApiTokens, Role
 from sentops_core.store.users import Sessions, Users
 from tests.support.demo_artefacts import held_out, two_artefacts
 from tests.support.demo_models import Models, fill_models
+from tests.support.demo_monitoring import fill_monitoring
 from tests.support.demo_texts import HOSTILE_NAME, HOSTILE_TEXTS, a_review
 from tests.support.demo_traffic import fill_traffic
 
@@ -108,6 +109,9 @@ async def fill_demo(
                 predictions=size.predictions,
                 vote_share=size.vote_share,
             )
+        trained = [f"training-{size.versions - 2}", f"training-{size.versions + 1}"]
+        await fill_monitoring(pool, models, now=moment, trained=trained)
+        async with pool.acquire() as connection:
             await connection.execute("ANALYZE")
         if size.examples <= 400:
             detect = language_detector()

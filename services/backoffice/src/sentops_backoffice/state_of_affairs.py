@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from sentops_backoffice.monitored import DAY, Drifts, Monitored, monitored
 from sentops_core.domain.attention import Need, Seen, needs
 from sentops_core.domain.quality import Accuracy, accuracy_of
 from sentops_core.store.model_versions import ModelVersions
@@ -21,7 +22,7 @@ _NEWS = timedelta(days=7)  # what is older was seen, or did not matter
 
 @dataclass(frozen=True)
 class Serving:
-    """`recent` is how often people agreed with it lately; None: nobody said."""
+    """`recent` is how often people agreed with it lately; None: nobody said. `measured_at`: by the monitor's figures of then."""
 
     variant: str
     model_version: str
@@ -29,6 +30,7 @@ class Serving:
     shadow: bool
     since: datetime | None
     recent: Accuracy | None
+    measured_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class StateOfAffairs:
     work: Work
     needs: tuple[Need, ...]
     days: tuple[Day, ...]
+    monitored: Monitored
 
     @property
     def answers(self) -> int:
@@ -88,8 +91,9 @@ class PastDays:
 
 
 async def state_of_affairs(
-    connection: Connection, model_name: str, past: PastDays, *, now: datetime
+    connection: Connection, model_name: str, past: PastDays, *, now: datetime, window: str = DAY
 ) -> StateOfAffairs:
+    """`window` is the one whose course, drift and labels are shown."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     tomorrow, today = midnight + timedelta(days=1), midnight.date()
     overview = Overview(connection)
@@ -105,22 +109,32 @@ async def state_of_affairs(
     recent = [one for one in votes if one.day >= recent_from]
     before = [one for one in votes if one.day < recent_from]
     routing = await RoutingTable(connection).get(model_name)
-    serving = [
-        Serving(
-            variant=one.name,
-            model_version=one.model_version,
-            weight=one.weight,
-            shadow=one.shadow,
-            since=await _since(connection, one.model_version),
-            recent=_accuracy(_of(recent, one.model_version)),
+    champion, previous = routing.champion, routing.previous_champion
+    figures = await monitored(
+        connection, champion=champion, previous=previous, window=window, now=now
+    )
+    serving = []
+    for one in routing.routing.variants:
+        # Seven days, by the monitor's figures where they say something now, else by the votes themselves.
+        seen_by_monitor = figures.quality(f"{RECENT_DAYS}d", one.model_version)
+        serving.append(
+            Serving(
+                variant=one.name,
+                model_version=one.model_version,
+                weight=one.weight,
+                shadow=one.shadow,
+                since=await _since(connection, one.model_version),
+                recent=seen_by_monitor.accuracy
+                if seen_by_monitor
+                else _accuracy(_of(recent, one.model_version)),
+                measured_at=figures.taken_at if seen_by_monitor else None,
+            )
         )
-        for one in routing.routing.variants
-    ]
     jobs = await TrainingJobs(connection).list_open()
     retention = await RetentionTable(connection).get()
     work = await overview.work()
     seen = Seen(
-        champion=routing.champion,
+        champion=champion,
         answers=sum(answers.get(one.day, 0) for one in days if one.day >= recent_from),
         recent=_accuracy(_of(recent, routing.champion)),
         before=_accuracy(_of(before, routing.champion)),
@@ -129,6 +143,11 @@ async def state_of_affairs(
         contested_texts=work.contested_texts,
         tidied_at=retention.tidied_at,
         tidying_postponed=retention.postponed,
+        accuracies=figures.accuracies(),
+        previous_accuracies=figures.accuracies(previous) if previous else {},
+        drifted=figures.drifts.get(DAY, Drifts()).drifted,
+        figures_at=figures.taken_at,
+        figures_fresh=figures.fresh,
     )
     return StateOfAffairs(
         now=now,
@@ -137,6 +156,7 @@ async def state_of_affairs(
         work=work,
         needs=needs(seen, now=now),
         days=days,
+        monitored=figures,
     )
 
 

@@ -28,6 +28,7 @@ from tests.services.backoffice.support import TOKEN, TRAINER_TOKEN, RecordingTra
 from tests.support.browser import OpenVisit, Visit
 from tests.support.demo_platform import PERSON_OF, DemoPlatform, fill_demo
 from tests.support.looks import look_at as look_at_page
+from tests.support.policy_trainer import add_policy_routes
 from tests.support.postgres import administer, copied_database, run_aside, with_database
 from tests.support.serving import served
 
@@ -85,6 +86,7 @@ def demo_database_url(postgres_server: str, filled_template: _Filled) -> Iterato
 def site(demo_database_url: str, filled_template: _Filled) -> Iterator[Site]:
     trainer = RecordingTrainer()
     trainer_app = FastAPI()
+    add_policy_routes(trainer_app, demo_database_url)
     trainer_app.add_api_route("/{path:path}", trainer.answer, methods=["GET", "POST"])
     with served(trainer_app) as trainer.url:
         app = create_backoffice(

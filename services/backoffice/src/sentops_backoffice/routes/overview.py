@@ -1,33 +1,60 @@
 """The overview: what serves, how good it is, what waits for people. A page, and the same for programs."""
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import Field
 
 from sentops_backoffice.charts import LineChart, Series, line_chart
 from sentops_backoffice.deps import Connection, PartsDep
+from sentops_backoffice.monitor_charts import course_charts, drift_bars, mix_bars
+from sentops_backoffice.monitored import DAY, Monitored
 from sentops_backoffice.page import Page, PageDep
 from sentops_backoffice.state_of_affairs import DAYS, RECENT_DAYS, StateOfAffairs, state_of_affairs
 from sentops_core.domain.base import Body, Moment
+from sentops_core.domain.drift import FLOOR
 from sentops_core.domain.quality import Accuracy
+from sentops_core.domain.quality_figures import WINDOWS, QualityFigures
 
 router = APIRouter(tags=["pages"], include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["platform"])
 
 
+Window = Literal["1h", "24h", "7d", "28d"]
+
+
 @router.get("/index", summary="The overview")
-async def get_index(page: PageDep, parts: PartsDep, connection: Connection) -> Response:
+async def get_index(
+    page: PageDep,
+    parts: PartsDep,
+    connection: Connection,
+    window: Annotated[str, Query(max_length=10)] = DAY,
+) -> Response:
+    """`window`: over which time quality, drift and labels are shown; one that there is not is the usual one."""
     now = datetime.now(UTC)
-    shown = await state_of_affairs(connection, parts.settings.model_name, parts.past_days, now=now)
+    shown = await state_of_affairs(
+        connection,
+        parts.settings.model_name,
+        parts.past_days,
+        now=now,
+        window=window if window in WINDOWS else DAY,
+    )
+    figures = shown.monitored
     return page.render(
         "index.html",
         current="overview",
         shown=shown,
+        monitored=figures,
+        windows=list(WINDOWS),
         recent_days=RECENT_DAYS,
         days=DAYS,
+        course_charts=course_charts(figures, page.words, page.formats),
+        drift_bars=drift_bars(figures.drifts.get(figures.window)),
+        drift_floor=FLOOR,
+        mix_now=mix_bars(figures.mix, figures.mix_before, page.formats),
+        mix_before=mix_bars(figures.mix_before, figures.mix, page.formats),
         accuracy_chart=_accuracy_chart(shown, page),
         answers_chart=_answers_chart(shown, page),
     )
@@ -88,6 +115,50 @@ class WorkNow(Body):
     votes_since_dataset: int
 
 
+class Estimated(Body):
+    """A share with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, found: Accuracy | None) -> "Estimated | None":
+        return None if found is None else cls(value=found.value, low=found.low, high=found.high)
+
+
+class WindowNow(Body):
+    """Of the champion, in all languages. `estimated_accuracy` is without votes; if absent, `estimate_refused` says why."""
+
+    window: Window
+    answers: int
+    votes: int
+    feedback_rate: float
+    accuracy: Estimated | None = None
+    macro_f1: Estimated | None = None
+    estimated_accuracy: Estimated | None = None
+    estimate_refused: str | None = None
+
+
+class DriftNow(Body):
+    """`distance`: Jensen-Shannon, 0 to 1, against what the champion was trained on."""
+
+    window: Window
+    feature: str
+    distance: float
+    drifted: bool
+    samples: int
+
+
+class MonitorNow(Body):
+    """Figures of the monitor; `windows` and `drift` are empty when they are not `fresh`."""
+
+    at: Moment | None = None
+    fresh: bool
+    windows: list[WindowNow]
+    drift: list[DriftNow]
+
+
 class OverviewNow(Body):
     """Quality is of the last 7 days and absent where nobody voted; days are in UTC."""
 
@@ -97,6 +168,7 @@ class OverviewNow(Body):
     work: WorkNow
     needs: list[NeedNow]
     days: list[DayOfAnswers]
+    monitor: MonitorNow
 
 
 _EXAMPLE: dict[str, Any] = {
@@ -124,6 +196,29 @@ _EXAMPLE: dict[str, Any] = {
         }
     ],
     "days": [{"day": "2026-11-21", "answers": 310}],
+    "monitor": {
+        "at": "2026-11-21T11:59:50Z",
+        "fresh": True,
+        "windows": [
+            {
+                "window": "24h",
+                "answers": 310,
+                "votes": 41,
+                "feedback_rate": 0.132,
+                "accuracy": {"value": 0.85, "low": 0.71, "high": 0.93},
+                "estimate_refused": "Too few votes to try the estimate on.",
+            }
+        ],
+        "drift": [
+            {
+                "window": "24h",
+                "feature": "words",
+                "distance": 0.04,
+                "drifted": False,
+                "samples": 310,
+            }
+        ],
+    },
 }
 
 
@@ -166,6 +261,45 @@ async def get_overview(parts: PartsDep, connection: Connection) -> OverviewNow:
             DayOfAnswers(day=one.day, answers=one.answers, quality=_quality(one.accuracy))
             for one in seen.days
         ],
+        monitor=_monitor(seen.monitored),
+    )
+
+
+def _monitor(seen: Monitored) -> MonitorNow:
+    qualities = [seen.quality(window) for window in WINDOWS]
+    return MonitorNow(
+        at=seen.taken_at,
+        fresh=seen.fresh,
+        windows=[_window(one) for one in qualities if one is not None],
+        drift=[
+            DriftNow.model_validate(
+                {
+                    "window": window,
+                    "feature": one.feature.value,
+                    "distance": one.movement.distance,
+                    "drifted": one.movement.drifted,
+                    "samples": one.samples,
+                }
+            )
+            for window, drifts in seen.drifts.items()
+            for one in drifts.features.values()
+            if one.movement is not None
+        ],
+    )
+
+
+def _window(found: QualityFigures) -> WindowNow:
+    return WindowNow.model_validate(
+        {
+            "window": found.window,
+            "answers": found.answers,
+            "votes": found.votes,
+            "feedback_rate": found.feedback_rate,
+            "accuracy": Estimated.of(found.accuracy),
+            "macro_f1": Estimated.of(found.macro_f1),
+            "estimated_accuracy": Estimated.of(found.estimated_accuracy),
+            "estimate_refused": found.estimate_refused,
+        }
     )
 
 

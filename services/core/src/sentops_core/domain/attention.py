@@ -1,7 +1,7 @@
 """What on a platform needs a person, told apart by kind; the words for it belong to whoever shows it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -12,7 +12,12 @@ class Kind(StrEnum):
     """In the order in which they are told."""
 
     NOTHING_SERVES = "nothing_serves"
+    QUALITY_LOW = "quality_low"
+    QUALITY_WORSE = "quality_worse"
     QUALITY_FELL = "quality_fell"
+    DRIFTED = "drifted"
+    FIGURES_STALE = "figures_stale"
+    FIGURES_MISSING = "figures_missing"
     ROLLED_BACK = "rolled_back"
     QUARANTINED = "quarantined"
     TRAINING_FAILED = "training_failed"
@@ -58,7 +63,11 @@ class Mention:
 
 @dataclass(frozen=True)
 class Seen:
-    """`recent` and `before` are the champion's accuracy lately and in the weeks before; None: no votes."""
+    """`recent` and `before` are the champion's accuracy lately and in the weeks before; None: no votes.
+
+    The monitor's: `accuracies` of the champion and `previous_accuracies` of the version before it by window, `drifted`
+    features over a day, `figures_at` of its newest figures, `figures_fresh` if they still say something.
+    """
 
     champion: str | None
     answers: int
@@ -69,8 +78,16 @@ class Seen:
     contested_texts: int = 0
     tidied_at: datetime | None = None
     tidying_postponed: bool = False
+    accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
+    previous_accuracies: Mapping[str, Accuracy] = field(default_factory=dict)
+    drifted: Sequence[str] = ()
+    figures_at: datetime | None = None
+    figures_fresh: bool = False
 
 
+# As the alerts have them: grafana/rules/thresholds.yaml.
+QUALITY_FLOOR = 0.70
+ENOUGH_VOTES = 50
 _LATE = timedelta(hours=26)  # housekeeping is done every hour, by a CronJob once a day
 _ENOUGH_ANSWERS = 100  # fewer, and silence says nothing
 _OF_VERSION = {
@@ -96,10 +113,9 @@ def fell(recent: Accuracy | None, before: Accuracy | None) -> bool:
 def _needs(seen: Seen, now: datetime) -> Iterable[Need]:
     if seen.champion is None:
         yield Need(Kind.NOTHING_SERVES)
-    elif fell(seen.recent, seen.before):
-        yield Need(Kind.QUALITY_FELL, seen.champion)
-    elif seen.recent is None and seen.answers >= _ENOUGH_ANSWERS:
-        yield Need(Kind.NO_VOTES, count=seen.answers)
+    else:
+        yield from _of_quality(seen, seen.champion)
+        yield from _of_figures(seen, seen.champion)
     for table, mentions in ((_OF_VERSION, seen.versions), (_OF_JOB, seen.jobs)):
         for one in mentions:
             if one.phase in table:
@@ -110,3 +126,30 @@ def _needs(seen: Seen, now: datetime) -> Iterable[Need]:
         yield Need(Kind.TIDYING_POSTPONED, at=seen.tidied_at)
     elif seen.tidied_at is not None and now - seen.tidied_at > _LATE:
         yield Need(Kind.NOT_TIDIED, at=seen.tidied_at)
+
+
+def _of_quality(seen: Seen, champion: str) -> Iterable[Need]:
+    lately = _enough(seen.accuracies, "24h") or _enough(seen.accuracies, "7d")
+    previous = _enough(seen.previous_accuracies, "28d")
+    if lately and lately.high < QUALITY_FLOOR:
+        yield Need(Kind.QUALITY_LOW, champion)
+    elif fell(lately, previous):
+        yield Need(Kind.QUALITY_WORSE, champion)
+    elif fell(seen.recent, seen.before):
+        yield Need(Kind.QUALITY_FELL, champion)
+    elif seen.recent is None and seen.answers >= _ENOUGH_ANSWERS:
+        yield Need(Kind.NO_VOTES, count=seen.answers)
+
+
+def _enough(accuracies: Mapping[str, Accuracy], window: str) -> Accuracy | None:
+    found = accuracies.get(window)
+    return found if found and found.samples >= ENOUGH_VOTES else None
+
+
+def _of_figures(seen: Seen, champion: str) -> Iterable[Need]:
+    """Nothing is missing where nobody was answered yet."""
+    if seen.drifted:
+        yield Need(Kind.DRIFTED, champion, detail=", ".join(seen.drifted))
+    if not seen.figures_fresh and seen.answers:
+        missing = seen.figures_at is None
+        yield Need(Kind.FIGURES_MISSING if missing else Kind.FIGURES_STALE, at=seen.figures_at)
