@@ -1,7 +1,9 @@
 """Whether to train again: what triggers it, what holds it back, and what nobody knows."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ from sentops_core.domain.retrain import (
     decide,
     job_name,
 )
-from sentops_core.domain.retrain_status import decided, failed, invalid, seen
+from sentops_core.domain.retrain_status import begun, decided, failed, invalid, seen
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 START, WOULD_START = RetrainOutcome.START, RetrainOutcome.WOULD_START
@@ -351,43 +353,83 @@ policies = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    policy=policies,
-    steps=st.lists(st.tuples(st.integers(1, 400), looks, st.integers(0, 3)), max_size=20),
-)
-def test_never_two_in_flight_never_over_budget_and_a_dry_run_starts_nothing(
-    policy: RetrainPolicy, steps: list[tuple[int, Evidence, int]]
-) -> None:
-    """A day or more of looks; each training that is started takes some looks to end."""
-    now, running, starts = NOW, 0, []
-    for minutes, look, lasts in steps:
-        now += timedelta(minutes=minutes)
-        running = max(0, running - 1)
-        last = starts[-1].name if starts and not policy.spec.dry_run else "weekly"
-        mine = (last,) if running else ()
-        evidence = replace(look, in_flight=look.in_flight + mine, starts=tuple(starts))
+class Ends(StrEnum):
+    """What becomes of a start."""
+
+    WELL = "well"
+    BEFORE_THE_JOB = "killed before the job"
+    AFTER_THE_JOB = "killed after the job, before the status"
+
+
+@dataclass
+class World:
+    """What is there beside the policy's own status: trainings, and how long they still run."""
+
+    policy: RetrainPolicy
+    jobs: list[RetrainStart] = field(default_factory=list)
+    running: dict[str, int] = field(default_factory=dict)
+    asked: list[RetrainStart] = field(default_factory=list)  # with those that only would have been
+
+    def look(self, look: Evidence, now: datetime, *, lasts: int, ends: Ends) -> None:
+        self.running = {name: left - 1 for name, left in self.running.items() if left > 1}
+        known = {one.name: one for one in (*self.policy.status.recent_starts, *self.jobs)}
+        evidence = replace(
+            look,
+            in_flight=(*look.in_flight, *self.running),
+            starts=tuple(known.values()),
+        )
+        policy = seen(self.policy, now)
         decision = decide(policy, evidence, now)
         assert decision == decide(policy, evidence, now), "the same evidence, the same decision"
         assert decision.reason
-        status = decided(policy, decision, starts, now)
+        starts = list(evidence.starts)
         if decision.outcome in {START, WOULD_START}:
-            assert not evidence.in_flight
+            assert not evidence.in_flight, "never two in flight"
             assert not policy.spec.suspend
             assert (decision.outcome is WOULD_START) == policy.spec.dry_run
             name = job_name(policy, evidence)
-            assert name not in {one.name for one in starts}
-            cooldown = timedelta(seconds=policy.spec.guards.cooldown_seconds)
-            assert all(now - one.at >= cooldown for one in starts)
-            starts.append(RetrainStart(at=now, name=name, dry_run=policy.spec.dry_run))
-            running = lasts
-            status = decided(policy, decision, starts, now)
-        kept = [one for one in starts if now - one.at < DAY]
-        assert len(kept) <= policy.spec.guards.max_per_day
-        assert set(kept) <= set(status.recent_starts)
-        assert status.trainings_today == (0 if policy.spec.dry_run else len(kept))
-        policy = policy.model_copy(update={"status": status})
-        RetrainPolicy.model_validate(policy.to_document())
+            assert name not in known
+            start = RetrainStart(at=now, name=name, dry_run=policy.spec.dry_run)
+            if not policy.spec.dry_run:
+                status = begun(policy, decision, name, now)
+                self.policy = policy = policy.model_copy(update={"status": status})
+                if ends is Ends.BEFORE_THE_JOB:
+                    return
+                self.jobs.append(start)
+                self.running[name] = lasts
+            self.asked.append(start)
+            if ends is Ends.AFTER_THE_JOB and not policy.spec.dry_run:
+                return
+            starts.append(start)
+        status = decided(policy, decision, starts, now)
+        self.policy = policy.model_copy(update={"status": status})
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    policy=policies,
+    steps=st.lists(
+        st.tuples(st.integers(1, 400), looks, st.integers(0, 3), st.sampled_from(Ends)),
+        max_size=20,
+    ),
+)
+def test_never_two_in_flight_never_over_budget_and_a_dry_run_starts_nothing(
+    policy: RetrainPolicy, steps: list[tuple[int, Evidence, int, Ends]]
+) -> None:
+    """Days of looks; trainings take some looks to end, and now and then the control plane is killed."""
+    world, now = World(policy), NOW
+    guards = policy.spec.guards
+    for minutes, look, lasts, ends in steps:
+        now += timedelta(minutes=minutes)
+        world.look(look, now, lasts=lasts, ends=ends)
+        of_the_day = [one for one in world.asked if now - one.at < DAY]
+        assert len(of_the_day) <= guards.max_per_day
+        RetrainPolicy.model_validate(world.policy.to_document())
+    assert len({one.name for one in world.jobs}) == len(world.jobs)
+    assert not (policy.spec.dry_run and world.jobs)
+    for before, after in pairwise(world.asked):
+        # What was decided before a crash may begin later than it was decided, never earlier.
+        assert after.at - before.at >= timedelta(seconds=guards.cooldown_seconds)
 
 
 @settings(max_examples=200, deadline=None)
