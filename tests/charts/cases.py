@@ -24,6 +24,7 @@ CASES: dict[str, dict[str, Any]] = {
         },
         "trainer": {"settings": {"mlflowArtifacts": "card"}},
     },
+    "a collector of traces": {"traces": {"endpoint": "http://collector.traces.svc:4318"}},
     "a bucket by identity": {
         "artifacts": {"type": "s3", "s3": {"bucket": "models", "prefix": ""}},
         "runs": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:runs"}}},

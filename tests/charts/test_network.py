@@ -242,6 +242,29 @@ def test_an_mlflow_is_reached_by_the_trainer_alone(helm: Helm) -> None:
     assert not may(without, ends(without)["trainer"], mlflow, 5000)
 
 
+def test_a_collector_of_traces_is_reached_by_whoever_answers_requests(helm: Helm) -> None:
+    rendered = helm.template(CASES["a collector of traces"])
+    collector = End("collector", (("app", "collector"),), "traces")
+    there = ends(rendered)
+    for program in ("web", "backoffice", "trainer", "monitor", "model"):
+        assert may(rendered, there[program], collector, 4318), program
+    for program in ("operator", "run"):
+        assert not may(rendered, there[program], collector, 4318), program
+    without = helm.template()
+    assert not may(without, ends(without)["web"], collector, 4318)
+
+
+def test_the_back_office_reaches_the_certificate_that_it_watches(helm: Helm) -> None:
+    proxy = End("proxy", (), "edge")
+    for host, port in (("ask.example.com", 443), ("ask.example.com:8443", 8443)):
+        rendered = helm.template({"backoffice": {"settings": {"certificateHost": host}}})
+        assert may(rendered, ends(rendered)["backoffice"], proxy, port)
+        assert not may(rendered, ends(rendered)["web"], proxy, port)
+        assert not may(rendered, ends(rendered)["backoffice"], proxy, 8444)
+    without = helm.template()
+    assert not may(without, ends(without)["backoffice"], proxy, 443)
+
+
 def test_where_mlflow_is_can_be_said(helm: Helm) -> None:
     mlops = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "mlops"}}}
     rendered = helm.template(

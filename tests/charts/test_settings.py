@@ -32,13 +32,15 @@ _NOT_BEHIND_A_PROXY = {
 }
 # Set by the chart unless values say something else.
 _DERIVED = {"web": {"secure_cookies"}}
+# What OpenTelemetry's SDK reads by itself.
+_OF_OPENTELEMETRY = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 # Read before the settings themselves.
 _CHOOSING = {"trainer": {"substrate"}}
 
 
 def fields_set(rendered: Rendered, program: str) -> set[str]:
     prefix = f"SENTOPS_{program.upper()}_"
-    names = environment(pod(rendered, program).container(program))
+    names = environment(pod(rendered, program).container(program)).keys() - _OF_OPENTELEMETRY
     assert all(name.startswith(prefix) for name in names)
     return {name.removeprefix(prefix).lower() for name in names}
 
@@ -126,7 +128,11 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "secureCookies": True,
         "forwardedAllowIps": "10.42.0.0/16",
     },
-    "backoffice": {"logLevel": "WARNING", "maxUploadBytes": 100_000_000},
+    "backoffice": {
+        "logLevel": "WARNING",
+        "maxUploadBytes": 100_000_000,
+        "certificateHost": "ask.example.com:8443",
+    },
     "trainer": {"mirrorSeconds": 0.5, "mlflowArtifacts": "card", "mlflowSeconds": 30},
     "monitor": {"refreshSeconds": 12.5, "retentionDays": 400},
     "operator": {"workers": 3, "resyncSeconds": 60},
@@ -174,6 +180,21 @@ def test_the_operator_gets_the_model_servers_pods_as_values_say(
     assert settings.image_pull_secrets == ("one", "two")
     assert settings.status_url == "http://sentops-operator.platform.svc:8080"
     assert settings.run_service_account == "sentops-run"
+
+
+def test_whoever_answers_requests_is_told_where_traces_go(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = helm.template(CASES["a collector of traces"])
+    endpoint = "http://collector.traces.svc:4318"
+    for program in ("web", "backoffice", "trainer", "monitor"):
+        values = values_of_environment(rendered, program)
+        assert values["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
+    for name, value in values_of_environment(rendered, "operator").items():
+        monkeypatch.setenv(name, value)
+    assert OperatorSettings().model_traces_endpoint == endpoint
+    without = helm.template()
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in values_of_environment(without, "web")
 
 
 def test_no_size_of_the_work_folder_means_no_volume(

@@ -96,6 +96,8 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
         {"model": {"replicas": 0}},
         {"mlflow": {"enabled": True}},
         {"tracking": {"mlflowUrl": "mlflow:5000"}},
+        {"traces": {"endpoint": "collector:4318"}},
+        {"backoffice": {"settings": {"certificateHost": "https://a.example.com"}}},
         {"trainer": {"settings": {"mlflowArtifacts": "some"}}},
     ],
     ids=json.dumps,
@@ -170,7 +172,7 @@ _SAY_IT_THEMSELVES = {
     "replicas", "resources", "requests", "limits", "service", "serviceAccount", "size", "region",
     "minReplicas", "maxReplicas", "targetCPUUtilizationPercentage", "secretAccessKey", "interval",
     "ports", "port", "s3", "storage", "spool", "autoscaling", "shared_buffers", "backoffice", "web",
-    "apiServer", "externalDatabase", "objectStore", "mlflow", "hubs", "rules", "work", "pvc",
+    "apiServer", "externalDatabase", "objectStore", "mlflow", "traces", "hubs", "rules", "work", "pvc",
 }  # fmt: skip
 
 # Values that are used only together with others: what a person sets first.
@@ -192,6 +194,7 @@ _FIRST: dict[tuple[str, ...], dict[str, Any]] = {
     ("artifacts", "s3"): CASES["a bucket by identity"],
     ("tracking", "existingSecretKey"): {"tracking": {"existingSecret": "mlflow"}},
     ("networkPolicy", "mlflow"): {"tracking": {"mlflowUrl": "http://mlflow:5000"}},
+    ("networkPolicy", "traces"): {"traces": {"endpoint": "http://collector:4318"}},
     ("metrics",): {"metrics": {"enabled": True, "rules": {"enabled": True}}},
     ("metrics", "dashboards"): {"metrics": {"dashboards": {"enabled": True}}},
     ("migrations", "timeoutSeconds"): {"migrations": {"beforeUpgrade": "always"}},

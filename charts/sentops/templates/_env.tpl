@@ -35,6 +35,14 @@
 {{ include "sentops.setting" (dict "program" .program "name" "PORT" "value" (include "sentops.port" .program)) }}
 {{- end }}
 
+{{/* By OpenTelemetry's own name, which every SDK reads. */}}
+{{- define "sentops.tracesEnv" -}}
+{{- with .Values.traces.endpoint -}}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "sentops.databaseUrl" -}}
 valueFrom:
   secretKeyRef:

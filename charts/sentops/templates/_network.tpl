@@ -88,6 +88,27 @@
 {{- end }}
 {{- end }}
 
+{{- define "sentops.toTraces" -}}
+{{- if .Values.traces.endpoint -}}
+- ports:
+    {{- range .Values.networkPolicy.traces.ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+  {{- with .Values.networkPolicy.traces.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* To where visitors are shown the certificate: the address of a load balancer, which no selector can name. */}}
+{{- define "sentops.toCertificate" -}}
+{{- with .Values.backoffice.settings.certificateHost -}}
+- ports:
+    - {port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" .) | default "443" }}, protocol: TCP}
+{{- end }}
+{{- end }}
+
 {{/* A rule for whoever scrapes; nothing where nobody does. (root, port) */}}
 {{- define "sentops.fromMetrics" -}}
 {{- $peers := .root.Values.networkPolicy.metricsFrom }}

@@ -280,4 +280,5 @@ def to_serving_settings(settings: Settings) -> ServingSettings:
         max_replicas=settings.model_max_replicas,
         cpu_target_percent=settings.model_cpu_target_percent,
         pod=settings.model_pod,
+        traces_endpoint=settings.model_traces_endpoint,
     )

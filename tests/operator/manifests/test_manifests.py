@@ -9,11 +9,12 @@ from sentops_operator.manifests.job import RunSettings, build_job
 from sentops_operator.manifests.serving import (
     ServingSettings,
     build_autoscaler,
+    build_deployment,
     build_disruption_budget,
 )
 from tests.operator.manifests.cases import NAMES, built, expected, pod_template, run_spec_of
 from tests.operator.manifests.restricted import violations
-from tests.support.builders import a_training_job
+from tests.support.builders import a_model_version, a_training_job
 
 KUBERNETES = "1.36"
 WORKLOADS = [
@@ -123,3 +124,18 @@ def test_one_replica_has_no_disruption_budget_and_no_autoscaler() -> None:
     settings = ServingSettings(image="sentops-model:0.1.0", replicas=1, max_replicas=1)
     assert build_disruption_budget("reviews", "ml", settings) is None
     assert build_autoscaler("reviews", "ml", settings) is None
+
+
+def test_a_model_server_is_told_where_traces_go() -> None:
+    def environment(endpoint: str) -> dict[str, str | None]:
+        settings = ServingSettings(
+            image="sentops-model:0.1.0", max_replicas=2, traces_endpoint=endpoint
+        )
+        deployment = build_deployment(a_model_version(), "champion", settings)
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        return {one["name"]: one.get("value") for one in container["env"]}
+
+    assert environment("http://collector:4318")["OTEL_EXPORTER_OTLP_ENDPOINT"] == (
+        "http://collector:4318"
+    )
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in environment("")

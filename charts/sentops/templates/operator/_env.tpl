@@ -32,6 +32,7 @@
 {{- with .Values.runs.work.size }}{{ $_ := set $settings "WORK_STORAGE_SIZE" . }}{{ end }}
 {{- with .Values.runs.work.accessMode }}{{ $_ := set $settings "WORK_ACCESS_MODE" . }}{{ end }}
 {{- with .Values.runs.work.storageClass }}{{ $_ := set $settings "WORK_STORAGE_CLASS" . }}{{ end }}
+{{- with .Values.traces.endpoint }}{{ $_ := set $settings "MODEL_TRACES_ENDPOINT" . }}{{ end }}
 {{- with include "sentops.modelPod" . | fromYaml }}{{ $_ := set $settings "MODEL_POD" . }}{{ end }}
 {{- range $name, $value := $settings }}
 {{ include "sentops.setting" (dict "program" "operator" "name" $name "value" $value) }}

@@ -41,6 +41,7 @@ class ServingSettings:
     max_replicas: int = 2
     cpu_target_percent: int = 70
     pod: PodTemplate = field(default_factory=PodTemplate)
+    traces_endpoint: str = ""
 
     def __post_init__(self) -> None:
         if self.scales and "cpu" not in {**self.resources.requests, **self.resources.limits}:
@@ -211,6 +212,8 @@ def _env(version: ModelVersion, settings: ServingSettings) -> list[Manifest]:
         "SENTOPS_MODEL_ARTIFACT_DIGEST": artifact.digest,
         "SENTOPS_MODEL_VERSION": version.metadata.name,
     }
+    if settings.traces_endpoint:
+        values["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.traces_endpoint
     return [*pods.plain_env(values), pods.cores_env("SENTOPS_MODEL_WORKERS", settings.resources)]
 
 
