@@ -10,6 +10,7 @@ from sentops_core.store.pool import Connection
 from tests.support.rows import NOW
 
 pytestmark = pytest.mark.pg
+HOUR = timedelta(hours=1)
 
 
 def seen(feature: Feature, distance: float = 0.3, *, drifted: bool = True) -> FeatureDrift:
@@ -50,14 +51,20 @@ async def test_of_an_hour_the_newest_round_stays(table: DriftTable) -> None:
     assert feature.movement.distance == 0.3
 
 
-async def test_a_feature_that_the_newest_round_could_not_judge_is_not_in_its_hour(
+async def test_what_the_newest_round_could_not_tell_is_not_in_its_hour(
     table: DriftTable,
 ) -> None:
+    """Whoever reads the hour must not take for known what was so a while ago."""
+    before = NOW - timedelta(minutes=5)
+    await table.save([figures(seen(Feature.WORDS))], before)
     await table.save([figures(seen(Feature.WORDS), seen(Feature.LABELS))], NOW)
     later = NOW + timedelta(minutes=20)
     await table.save([figures(seen(Feature.LABELS))], later)
-    (found,) = await table.course("sentiment-v1", "24h", since=NOW)
+    earlier_hour, found = await table.course("sentiment-v1", "24h", since=before - HOUR)
     assert (found.drifted, found.taken_at) == (("labels",), later)
+    assert earlier_hour.drifted == ("words",)
+    await table.save([], later + timedelta(minutes=1))
+    assert await table.course("sentiment-v1", "24h", since=NOW) == []
 
 
 async def test_the_course_is_of_one_version_and_window_by_the_hour(table: DriftTable) -> None:

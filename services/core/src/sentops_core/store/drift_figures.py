@@ -39,25 +39,23 @@ VALUES ($1, $2, $3, date_trunc('hour', $4::timestamptz, 'UTC'), $4, $5, $6, $7, 
            drifted = EXCLUDED.drifted
      WHERE drift_figures.taken_at <= EXCLUDED.taken_at
 """
-# A feature may have been seen earlier in the hour only: what counts is what the newest round of it saw.
+# What an earlier round of the hour could tell and this one cannot is not known any more.
+_FORGET = """
+DELETE FROM drift_figures
+ WHERE hour = date_trunc('hour', $1::timestamptz, 'UTC') AND taken_at < $1
+"""
 _LATEST = """
-SELECT f.*
-  FROM drift_figures f
-  JOIN (SELECT max(taken_at) AS taken_at
-          FROM drift_figures
-         WHERE hour >= date_trunc('hour', $1::timestamptz, 'UTC')) AS newest USING (taken_at)
- WHERE f.hour >= date_trunc('hour', $1::timestamptz, 'UTC') AND f.taken_at >= $1
- ORDER BY f.model_version, f.time_window, f.hour, f.feature
+SELECT *
+  FROM drift_figures
+ WHERE hour >= date_trunc('hour', $1::timestamptz, 'UTC') AND taken_at >= $1
+   AND taken_at = (SELECT max(taken_at) FROM drift_figures WHERE hour >= date_trunc('hour', $1::timestamptz, 'UTC'))
+ ORDER BY model_version, time_window, hour, feature
 """
 _COURSE = """
-SELECT f.*
-  FROM drift_figures f
-  JOIN (SELECT hour, max(taken_at) AS taken_at
-          FROM drift_figures
-         WHERE model_version = $1 AND time_window = $2 AND hour >= $3
-         GROUP BY hour) AS newest USING (hour, taken_at)
- WHERE f.model_version = $1 AND f.time_window = $2 AND f.hour >= $3
- ORDER BY f.model_version, f.time_window, f.hour, f.feature
+SELECT *
+  FROM drift_figures
+ WHERE model_version = $1 AND time_window = $2 AND hour >= $3
+ ORDER BY model_version, time_window, hour, feature
 """
 
 
@@ -68,7 +66,8 @@ class DriftTable:
         self._connection = connection
 
     async def save(self, figures: Sequence[DriftFigures], taken_at: datetime) -> None:
-        """What a round found; of each hour the last round's figures stay. What is not known is not written."""
+        """All that a round found; of each hour the last round's figures stay. What is not known is not written."""
+        await self._connection.execute(_FORGET, taken_at)
         await self._connection.executemany(
             _SAVE,
             [
