@@ -1,15 +1,20 @@
 """From people's votes to a mail and back: the real monitor on a real PostgreSQL, Prometheus with the rules, Alertmanager, a mail server."""
 
 import re
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import yaml
+from fastapi import FastAPI
 from pydantic import SecretStr
 
+from sentops_backoffice.app import create_backoffice
+from sentops_backoffice.settings import Settings as BackofficeSettings
 from sentops_core.domain.resources import (
     ModelVersion,
     ModelVersionPhase,
@@ -21,13 +26,21 @@ from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.predictions import PredictionRow, Predictions
 from sentops_core.store.routing import RoutingTable
+from sentops_model_server.app import build_app
+from sentops_model_server.settings import ModelSettings
 from sentops_monitor.app import create_monitor
 from sentops_monitor.settings import Settings
+from sentops_trainer.app import create_trainer
+from sentops_trainer.settings import LocalSettings
+from sentops_web.app import create_web
+from sentops_web.settings import Settings as WebSettings
+from sentops_web.spool import Spool
 from tests.grafana.test_alert_mail import alerting
 from tests.grafana.test_rules import FILES
 from tests.support.alertmanager import needs_alertmanager
 from tests.support.builders import a_model_version
 from tests.support.eventually import eventually
+from tests.support.postgres import a_free_port
 from tests.support.prometheus import (
     Prometheus,
     needs_prometheus,
@@ -104,6 +117,78 @@ def live(prometheus: Prometheus) -> list[str]:
     return [
         one.labels["version"] for one in prometheus.query("sentops_serving_since_timestamp_seconds")
     ]
+
+
+@contextmanager
+def a_fresh_install(database_url: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Every program of one server on an empty database, by name: its URL."""
+    secret, store = SecretStr("s" * 32), (folder / "store").as_uri()
+    database = SecretStr(database_url)
+    with ExitStack() as stack:
+
+        def program(app: FastAPI) -> str:
+            return stack.enter_context(served(app))
+
+        model = program(build_app(ModelSettings(cache_dir=folder / "cache", control_token=secret)))
+        trainer = program(
+            create_trainer(
+                LocalSettings(
+                    database_url=database,
+                    token=secret,
+                    store_uri=store,
+                    model_url=model,
+                    model_control_token=secret,
+                    runs_dir=folder / "runs",
+                )
+            )
+        )
+        web = WebSettings(
+            database_url=database,
+            trainer_url=trainer,
+            trainer_token=secret,
+            signing_key=secret,
+            spool_dir=folder / "spool",
+        )
+        spool = Spool.open(
+            web.spool_dir, max_rows=web.spool_max_rows, max_bytes=web.spool_max_bytes
+        )
+        stack.enter_context(closing(spool))
+        backoffice = BackofficeSettings(
+            database_url=database, trainer_url=trainer, trainer_token=secret, store_uri=store
+        )
+        yield {
+            "model": model,
+            "trainer": trainer,
+            "web": program(create_web(web, spool)),
+            "backoffice": program(create_backoffice(backoffice)),
+            "monitor": program(
+                create_monitor(Settings(database_url=database, refresh_seconds=0.5))
+            ),
+        }
+
+
+async def test_a_fresh_install_raises_nothing(database_url: str, tmp_path: Path) -> None:
+    with a_fresh_install(database_url, tmp_path) as programs:
+        await eventually(lambda: is_ready(programs["monitor"]), within=PATIENCE)
+        config = scrape_config(
+            rule_files=impatient_rules(tmp_path / "rules"),
+            **{name: urlsplit(url).port or 0 for name, url in programs.items()},
+        )
+        with running_prometheus(config, tmp_path / "prometheus") as prometheus:
+            everything = "count(min_over_time(up[10s]) == 1) == 5 and on () count_over_time(sentops:quality_floor[30s]) > 10"
+            await eventually(lambda: prometheus.query(everything), within=PATIENCE, every=0.2)
+            # How full a disk is, is this machine's own affair.
+            assert prometheus.query('ALERTS{alertname!~"SentopsDisk.*"}') == []
+            # One that is not well is seen.
+            silent = scrape_config(rule_files=config["rule_files"], web=a_free_port())
+            prometheus.config_file.write_text(yaml.safe_dump(silent))
+            prometheus.reload()
+
+            def is_noticed() -> bool:
+                assert prometheus.alerts().get("SentopsProgramDown") == "firing"
+                return True
+
+            await eventually(is_noticed, within=PATIENCE, every=0.2)
 
 
 async def test_bad_votes_become_a_mail_and_a_better_version_another(
