@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sentops_core.domain.conditions import find_condition
@@ -217,6 +217,26 @@ def test_the_next_name_is_the_same_until_something_was_started() -> None:
     assert job_name(policy, after) != name
     other = policy.model_copy(update={"metadata": policy.metadata.model_copy(update={"uid": "u2"})})
     assert job_name(other, EVERYTHING) != name, "made anew under the same name"
+
+
+def test_what_was_begun_is_gone_on_with_whatever_is_known_by_then() -> None:
+    """After a crash the labels that decided it may be in a dataset already."""
+    begun_before = a_start(timedelta(minutes=3), "weekly-abc")
+    status = RetrainPolicyStatus(observed_generation=1, starting=begun_before)
+    policy = a_policy(status=status)
+    nothing_new = replace(EVERYTHING, new_labels=0)
+    decision = decide(policy, nothing_new, NOW)
+    assert decision.outcome is START
+    assert decision.reason == "weekly-abc was decided on at 2026-11-22 12:27 UTC."
+    assert job_name(policy, nothing_new) == "weekly-abc"
+    busy = decide(policy, replace(nothing_new, in_flight=("by-hand",)), NOW)
+    assert busy.outcome is WAIT
+    there = replace(nothing_new, starts=(begun_before,))
+    assert decide(policy, there, NOW).outcome is WAIT
+    assert job_name(policy, there) != "weekly-abc"
+    for spec in ({"suspend": True}, {"dryRun": True}):
+        changed = a_policy(status=status, **spec)
+        assert decide(changed, nothing_new, NOW).outcome is WAIT
 
 
 def test_the_longest_name_of_a_policy_makes_the_name_of_a_job() -> None:
@@ -433,6 +453,8 @@ def test_never_two_in_flight_never_over_budget_and_a_dry_run_starts_nothing(
 
 
 @settings(max_examples=200, deadline=None)
+@example(a_policy(QUALITY), replace(EVERYTHING, quality=a_figure(0.1, votes=300)), NOW)
+@example(a_policy(DRIFT), replace(EVERYTHING, drift=drift("length", "words")), NOW)
 @given(policy=policies, look=looks, now=moments)
 def test_what_is_not_known_never_triggers_anything(
     policy: RetrainPolicy, look: Evidence, now: datetime
