@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sentops_core import trace_context
 from sentops_core.domain.errors import Overloaded, Unavailable
 from sentops_core.inference import Scored, Scorer
 from sentops_model_server.metrics import ModelMetrics
@@ -53,6 +54,9 @@ class Job:
     answers: list[Scored | None]
     unstarted: int
     unfinished: int
+    exemplar: (
+        dict[str, str] | None
+    )  # the trace of the request, which the workers' threads do not know
     cancelled: bool = False
 
 
@@ -111,7 +115,17 @@ class ScoringQueue:
         """Queue all texts or none; QueueFull (429) when there is no room, Unavailable while stopping."""
         now = self._clock()
         future: asyncio.Future[list[Scored]] = asyncio.get_running_loop().create_future()
-        job = Job(scorer, texts, future, now, [None] * len(texts), len(texts), len(texts))
+        trace = trace_context.current()
+        job = Job(
+            scorer,
+            texts,
+            future,
+            now,
+            answers=[None] * len(texts),
+            unstarted=len(texts),
+            unfinished=len(texts),
+            exemplar=None if trace is None else {"trace_id": trace.trace_id},
+        )
         with self._condition:
             if self._closing:
                 raise Unavailable("The server is stopping; try again in a moment.")
@@ -167,8 +181,8 @@ class ScoringQueue:
             job.future.get_loop().call_soon_threadsafe(_fail, job, error)
             return
         seconds = self._clock() - started
-        self._metrics.queue_wait.observe(started - job.submitted)
-        self._metrics.inference.observe(seconds)
+        self._metrics.queue_wait.observe(started - job.submitted, job.exemplar)
+        self._metrics.inference.observe(seconds, job.exemplar)
         if answer.truncated:
             self._metrics.truncated_texts.inc()
         with self._condition:
