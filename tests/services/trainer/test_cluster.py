@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from sentops_core.domain.reasons import Reason
-from sentops_core.kube.kinds import MODEL_VERSION, POD, TRAINING_JOB
+from sentops_core.kube.kinds import MODEL_VERSION, POD, RETRAIN_POLICY, TRAINING_JOB
 from sentops_core.store.feedback import Feedback
 from sentops_core.store.model_versions import ModelVersions
 from sentops_core.store.pool import Pool
@@ -540,6 +540,15 @@ async def test_it_asks_the_cluster_for_nothing_but_what_its_role_allows(
     await cluster.client.get("/training-jobs/by-hand/log")
     await cluster.client.post("/training-jobs/by-hand/cancel")
     await cluster.client.get("/training-jobs")
+    spec = {"modelName": "sentiment", "triggers": {"newLabels": {"min": 1}}}
+    policy = {"metadata": {"name": "weekly"}, "spec": spec}
+    cluster.kube.put(RETRAIN_POLICY, policy, namespace=NAMESPACE)
+    await cluster.client.get("/retrain-policies/weekly")
+
+    async def looked_at() -> bool:
+        return "status" in cluster.kube.get(RETRAIN_POLICY, "weekly", namespace=NAMESPACE)
+
+    await eventually(looked_at)
     assert cluster.kube.verbs() == {
         ("get", "trainingjobs"),
         ("list", "trainingjobs"),
@@ -548,6 +557,9 @@ async def test_it_asks_the_cluster_for_nothing_but_what_its_role_allows(
         ("get", "modelversions"),
         ("list", "modelversions"),
         ("patch", "modelversions"),
+        ("get", "retrainpolicies"),
+        ("list", "retrainpolicies"),
+        ("patch", "retrainpolicies/status"),
         ("list", "pods"),
         ("get", "pods/log"),
     }
