@@ -126,7 +126,7 @@ def test_what_is_wholly_new_or_gone_is_not_pooled_away(now: int, reference: int)
 # ---- nothing moved
 
 
-@pytest.mark.parametrize("size", [MIN_SAMPLES, 400, 1500])
+@pytest.mark.parametrize("size", [MIN_SAMPLES, 400, 1000])
 def test_texts_of_the_same_kind_have_not_drifted(size: int) -> None:
     """Over references and windows drawn anew: hardly anything is significant, and nothing has drifted."""
     significant = Counter[Feature]()
@@ -300,7 +300,68 @@ def test_the_adjustment_counts_only_what_could_be_tested() -> None:
     assert [one.adjusted_p_value for one in looked_at] == holm([one.p_value for one in looked_at])
 
 
-@settings(deadline=None)
+counts = st.integers(0, 3) | st.integers(0, 10**12)
+
+
+def bins(number: int) -> st.SearchStrategy[tuple[int, ...]]:
+    some = st.lists(counts, min_size=1, max_size=7)
+    return some.map(lambda few: tuple(itertools.islice(itertools.cycle(few), number)))
+
+
+@st.composite
+def odd_profiles(draw: st.DrawFn) -> ReferenceProfile:
+    """Whatever an artefact made elsewhere may claim."""
+    words = draw(counts)
+    held_out = {
+        "texts": draw(counts),
+        "words": words,
+        "unseen_words": draw(st.integers(0, words)),
+        "unseen_spread": draw(st.floats(1, 1e300)),
+        "labels": draw(st.dictionaries(st.sampled_from(["a", "b", "c"]), counts)),
+        "confidences": draw(st.dictionaries(st.sampled_from(["a", "b"]), bins(20))),
+    }
+    return ReferenceProfile.model_validate(
+        {
+            "texts": draw(counts),
+            "lengths": draw(bins(11)),
+            "languages": draw(st.dictionaries(st.sampled_from(["it", "en", "unknown"]), counts)),
+            "word_slots": draw(bins(256)),
+            "vocabulary": (),
+            "held_out": held_out,
+        }
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(odd_profiles(), bins(256), bins(11), bins(20), counts, counts)
+def test_whatever_an_artefact_claims_the_figures_are_figures(
+    profile: ReferenceProfile,
+    slots: tuple[int, ...],
+    lengths: tuple[int, ...],
+    confidences: tuple[int, ...],
+    first: int,
+    second: int,
+) -> None:
+    answers = AnswerTally(
+        answers=first,
+        labels={"a": first, "z": second},
+        confidences={"a": confidences},
+        lengths=lengths,
+        sampled=first,
+        words=first + second,
+        unseen_words=second,
+        word_slots=slots,
+    )
+    drifts = drift_of(profile, answers, {"it": first, "de": second})
+    assert {one.feature for one in drifts} == set(Feature)
+    for one in drifts:
+        assert (one.movement is None) == (one.unknown is not None)
+        if one.movement is not None:
+            assert 0 <= one.movement.distance <= 1
+            assert 0 <= one.movement.p_value <= one.movement.adjusted_p_value <= 1
+
+
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 59), min_size=1, max_size=60), st.randoms(use_true_random=False))
 def test_how_the_answers_are_split_and_ordered_makes_no_difference(
     cuts: list[int], chance: random.Random

@@ -144,12 +144,25 @@ def test_a_profile_of_nothing_is_one() -> None:
         {"vocabulary": [2**32]},
         {"texts": -1},
         {"words": ["bello"]},
+        {"texts": 10**300},
+        {"languages": {"en\x00": 1}},
+        {"held_out": {"words": 5, "unseen_words": 6}},
     ],
 )
 def test_a_profile_that_is_none_is_refused(change: dict[str, object]) -> None:
     document = json.loads(reference_of(REVIEWS, HELD_OUT).model_dump_json())
     with pytest.raises(ValidationError):
-        ReferenceProfile.model_validate(document | change)
+        ReferenceProfile.model_validate(merged(document, change))
+
+
+def merged(document: dict[str, object], change: dict[str, object]) -> dict[str, object]:
+    held_out = {**document["held_out"], **change.get("held_out", {})}  # type: ignore[dict-item]
+    return document | change | {"held_out": held_out}
+
+
+def test_a_profile_that_is_whole_is_not_refused() -> None:
+    document = json.loads(reference_of(REVIEWS, HELD_OUT).model_dump_json())
+    assert ReferenceProfile.model_validate(merged(document, {"held_out": {"unseen_words": 1}}))
 
 
 def test_words_of_which_some_were_not_looked_up_have_no_unseen_share() -> None:

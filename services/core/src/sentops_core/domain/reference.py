@@ -8,10 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zlib import crc32
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, StringConstraints, model_validator
 
 from sentops_core.domain.base import Body, Label
 from sentops_core.domain.quality_figures import UNKNOWN_LANGUAGE
@@ -34,15 +34,16 @@ _DIGIT = re.compile(r"\d")
 _ANY_NUMBER = "0"
 _MOST_HASH = 2**32 - 1
 
+# Whoever made the artefact, its counts must not break what reckons with them.
+_Count = Annotated[int, Field(ge=0, le=10**12)]
+_Language = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]{1,11}$")]
 _LengthCounts = Annotated[
-    tuple[NonNegativeInt, ...],
+    tuple[_Count, ...],
     Field(min_length=len(LENGTH_EDGES) + 1, max_length=len(LENGTH_EDGES) + 1),
 ]
-_SlotCounts = Annotated[
-    tuple[NonNegativeInt, ...], Field(min_length=WORD_SLOTS, max_length=WORD_SLOTS)
-]
+_SlotCounts = Annotated[tuple[_Count, ...], Field(min_length=WORD_SLOTS, max_length=WORD_SLOTS)]
 _ScoreCounts = Annotated[
-    tuple[NonNegativeInt, ...], Field(min_length=CONFIDENCE_BINS, max_length=CONFIDENCE_BINS)
+    tuple[_Count, ...], Field(min_length=CONFIDENCE_BINS, max_length=CONFIDENCE_BINS)
 ]
 _WordHash = Annotated[int, Field(ge=0, le=_MOST_HASH)]
 _Spread = Annotated[float, Field(ge=1, allow_inf_nan=False)]
@@ -55,21 +56,27 @@ class HeldOut(Body):
     come by the text, and a text with one has often others.
     """
 
-    texts: NonNegativeInt
-    words: NonNegativeInt
-    unseen_words: NonNegativeInt
+    texts: _Count
+    words: _Count
+    unseen_words: _Count
     unseen_spread: _Spread
-    labels: dict[Label, NonNegativeInt]
+    labels: dict[Label, _Count]
     confidences: dict[Label, _ScoreCounts]
+
+    @model_validator(mode="after")
+    def _unseen_are_some_of_them(self) -> Self:
+        if self.unseen_words > self.words:
+            raise ValueError("more words are unseen than there are")
+        return self
 
 
 class ReferenceProfile(Body):
     """reference.json. `texts`, `lengths`, `languages` and `word_slots` are of training texts."""
 
     format: Literal["sentops-reference/1"] = "sentops-reference/1"
-    texts: NonNegativeInt
+    texts: _Count
     lengths: _LengthCounts
-    languages: dict[str, NonNegativeInt]
+    languages: dict[_Language, _Count]
     word_slots: _SlotCounts
     vocabulary: Annotated[tuple[_WordHash, ...], Field(max_length=MOST_KNOWN_WORDS)]
     held_out: HeldOut
