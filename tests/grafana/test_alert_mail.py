@@ -57,14 +57,16 @@ def alerting(
             yield alertmanager, server
 
 
-def an_alert(name: str, *, ended: bool = False, **labels: str) -> dict[str, Any]:
+def an_alert(
+    name: str, *, minutes_ago: int = 0, ended: bool = False, **labels: str
+) -> dict[str, Any]:
     """As Prometheus sends it, its templates filled with nothing."""
     now = datetime.now(UTC)
     rule = ALERTS[name]
     alert = {
         "labels": {"alertname": name, **rule["labels"], **labels},
         "annotations": dict(rule["annotations"]),
-        "startsAt": (now - timedelta(minutes=20)).isoformat(),
+        "startsAt": (now - timedelta(minutes=minutes_ago)).isoformat(),
     }
     return alert | ({"endsAt": now.isoformat()} if ended else {})
 
@@ -73,7 +75,7 @@ async def test_a_mail_says_what_is_wrong_since_when_and_what_to_do_and_another_t
     tmp_path: Path,
 ) -> None:
     with alerting(tmp_path, login=LOGIN) as (alertmanager, server):
-        alert = an_alert("SentopsQualityLow", version="m-v2")
+        alert = an_alert("SentopsQualityLow", minutes_ago=20, version="m-v2")
         alert["annotations"]["summary"] = "People disagree with m-v2 <b>too</b> often."
         alertmanager.tell(alert)
         (mail,) = await eventually(lambda: server.about("[FIRING]"), within=30)
@@ -90,7 +92,7 @@ async def test_a_mail_says_what_is_wrong_since_when_and_what_to_do_and_another_t
             assert began in body
             assert "{{" not in body.replace("{{ $value", "")  # of the rule, filled by Prometheus
 
-        alertmanager.tell({**an_alert("SentopsQualityLow", ended=True, version="m-v2")})
+        alertmanager.tell(an_alert("SentopsQualityLow", minutes_ago=20, ended=True, version="m-v2"))
         (over,) = await eventually(lambda: server.about("[RESOLVED]"), within=30)
         assert "RESOLVED" in over.text
         assert "FIRING" not in over.text
