@@ -8,6 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from sentops_core.domain.reference import ReferenceProfile
+from sentops_core.store.pool import transaction
+from sentops_core.store.version_references import VersionReferences
 from tests.services.trainer.conftest import Trainer, a_service
 from tests.support.eventually import eventually
 
@@ -72,6 +75,15 @@ async def test_a_job_ends_as_a_version_that_serves(trainer: Trainer, tiny_base: 
     ]
     assert reasons[0] == "Created"
     assert "GatePassed" in reasons
+
+    async def trained_on() -> ReferenceProfile | None:
+        async with transaction(trainer.pool) as connection:
+            table = VersionReferences(connection)
+            digests = await table.digests()
+            return await table.profile("sentiment-v1", digests.get("sentiment-v1", ""))
+
+    profile = await eventually(trained_on)
+    assert profile.texts + profile.held_out.texts == 180
 
 
 async def test_a_killed_run_goes_on_and_the_job_succeeds(trainer: Trainer, tiny_base: Path) -> None:
