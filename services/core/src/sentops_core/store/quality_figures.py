@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from sentops_core.domain.quality import Accuracy, ClassQuality
-from sentops_core.domain.quality_figures import EVERY_LANGUAGE, QualityFigures
+from sentops_core.domain.quality_figures import QualityFigures
 from sentops_core.store.pool import Connection
 
 
@@ -49,12 +49,6 @@ SELECT *
    AND taken_at = (SELECT max(taken_at) FROM quality_figures WHERE hour >= date_trunc('hour', $1::timestamptz, 'UTC'))
  ORDER BY model_version, time_window, language
 """
-_COURSE = """
-SELECT *
-  FROM quality_figures
- WHERE model_version = $1 AND time_window = $2 AND language = $3 AND hour >= $4
- ORDER BY hour
-"""
 
 
 class QualityTable:
@@ -70,18 +64,6 @@ class QualityTable:
     async def latest(self, not_before: datetime) -> list[SeenFigures]:
         """Everything that the newest round found; empty if that was before this moment, for then nothing is known."""
         return [_seen(row) for row in await self._connection.fetch(_LATEST, not_before)]
-
-    async def course(
-        self,
-        model_version: str,
-        window: str,
-        *,
-        since: datetime,
-        language: str = EVERY_LANGUAGE,
-    ) -> list[SeenFigures]:
-        """One version's figures hour by hour, older than 40 days day by day; hours without figures are absent."""
-        rows = await self._connection.fetch(_COURSE, model_version, window, language, since)
-        return [_seen(row) for row in rows]
 
 
 KEEP_HOURS = timedelta(days=40)
