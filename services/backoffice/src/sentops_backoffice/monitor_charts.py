@@ -33,12 +33,12 @@ def course_charts(shown: Monitored, words: Words, formats: Formats) -> list[tupl
     course, champion = shown.course, shown.champion or ""
     x = [_hour(hour, shown.window, words.language) for hour in course.hours]
 
-    def chart(word: str, *lines: Series) -> tuple[str, LineChart]:
+    def chart(word: str, *lines: Series, highest: float = 1) -> tuple[str, LineChart]:
         made = line_chart(
             x,
             lines,
             x_name=words("overview.hour"),
-            bounds=(0, 1),
+            bounds=(0, highest),
             say=formats.percent,
             say_on_axis=formats.share,
         )
@@ -56,10 +56,12 @@ def course_charts(shown: Monitored, words: Words, formats: Formats) -> list[tupl
         Series(words("overview.agreement.low"), _values(course, course.champion, lambda one: one.accuracy_low)),
         Series(words("overview.agreement.high"), _values(course, course.champion, lambda one: one.accuracy_high)),
     ]  # fmt: skip
+    rates = both(lambda point: point.feedback_rate)
+    known = [one for line in rates for one in line.values if one is not None]
     return [
         chart("accuracy", accuracy, *ends, *others),
         chart("macro_f1", *both(lambda point: point.macro_f1)),
-        chart("feedback", *both(lambda point: point.feedback_rate)),
+        chart("feedback", *rates, highest=max(known, default=0) * 1.2 or 1),
     ]
 
 
@@ -100,4 +102,5 @@ def _values(course: Course, points: Mapping[datetime, Point], read: Read) -> lis
 
 
 def _hour(moment: datetime, window: str, language: str) -> str:
-    return format_datetime(moment, "HH:mm" if window == "1h" else "d MMM HH:mm", locale=language)
+    pattern = {"1h": "HH:mm", "24h": "d MMM HH:mm"}.get(window, "d MMM")
+    return format_datetime(moment, pattern, locale=language)

@@ -13,13 +13,13 @@ from sentops_core.store.pool import Connection
 from sentops_core.store.quality_figures import QualityTable
 from sentops_core.store.shown_figures import Point, ShownFigures
 
-DAY = "24h"
+DAY, WEEK = "24h", "7d"
 # How far back the course of a window is shown, and in which steps.
 _COURSES = {
     "1h": (timedelta(hours=24), timedelta(hours=1)),
     "24h": (timedelta(days=7), timedelta(hours=3)),
-    "7d": (timedelta(days=28), timedelta(hours=12)),
-    "28d": (timedelta(days=28), timedelta(hours=12)),
+    "7d": (timedelta(days=28), timedelta(days=1)),
+    "28d": (timedelta(days=28), timedelta(days=1)),
 }
 
 
@@ -80,7 +80,7 @@ async def monitored(
     *,
     champion: str | None,
     previous: str | None,
-    window: str = DAY,
+    window: str = WEEK,
     now: datetime,
 ) -> Monitored:
     shown = ShownFigures(connection)

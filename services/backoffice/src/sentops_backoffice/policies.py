@@ -1,5 +1,6 @@
 """What the pages of retraining show: the policies, and one with its decisions and trainings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -9,14 +10,14 @@ from sentops_backoffice.operations import put_policy
 from sentops_backoffice.sentences import said
 from sentops_core.domain.conditions import Condition
 from sentops_core.domain.errors import NotFound
-from sentops_core.domain.resources import RetrainPolicy, RetrainPolicySpec
+from sentops_core.domain.resources import Metric, RetrainPolicy, RetrainPolicySpec
 from sentops_core.domain.schedules import times_after
 from sentops_core.store.audit import Audit, AuditFilter, AuditRow
 from sentops_core.store.policy_trainings import PolicyTraining, trainings_of_policy
 from sentops_core.store.pool import Connection, transaction
 from sentops_core.store.retrain_policies import RetrainPolicies, RetrainPolicyRow
 
-DECIDED = "retrain_policy.decided"
+_DECIDED, _FAILED = "retrain_policy.decided", "retrain_policy.failed"
 _LINES = 50
 
 
@@ -63,11 +64,40 @@ class PolicyLine:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A decision as it was written down; `failed`: it could not be carried out, for this reason."""
+
+    id: int
+    at: datetime
+    outcome: str
+    trigger: str
+    reason: str
+    inputs: tuple[Metric, ...]
+    failed: bool
+
+    @classmethod
+    def of(cls, line: AuditRow) -> "Told":
+        said = line.evidence
+        inputs = said.get("inputs")
+        return cls(
+            id=line.id,
+            at=line.at,
+            outcome=str(said.get("outcome") or ""),
+            trigger=str(said.get("trigger") or ""),
+            reason=str(said.get("reason") or said.get("why") or ""),
+            inputs=tuple(Metric(name=name, value=str(value)) for name, value in inputs.items())
+            if isinstance(inputs, Mapping)
+            else (),
+            failed=line.action == _FAILED,
+        )
+
+
+@dataclass(frozen=True)
 class PolicyPage:
     """`decisions` are those that were written down: what was started, and each change of mind."""
 
     line: PolicyLine
-    decisions: tuple[AuditRow, ...]
+    decisions: tuple[Told, ...]
     changes: tuple[AuditRow, ...]
     trainings: tuple[PolicyTraining, ...]
     next_time: datetime | None
@@ -89,8 +119,9 @@ async def policy_page(parts: Parts, name: str) -> PolicyPage:
     now = datetime.now(UTC)
     async with transaction(parts.pool) as connection:
         line = await _line(connection, name)
-        decisions = await decisions_of(connection, name)
         audit = Audit(connection)
+        decisions = await decisions_of(connection, name)
+        decisions += await audit.newest(AuditFilter(subject=name, action=_FAILED), limit=_LINES)
         changes = [
             one
             for action in ("created", "changed", "deleted")
@@ -102,19 +133,23 @@ async def policy_page(parts: Parts, name: str) -> PolicyPage:
     schedule = line.policy.spec.triggers.schedule
     return PolicyPage(
         line=line,
-        decisions=tuple(decisions),
-        changes=tuple(sorted(changes, key=lambda one: one.id, reverse=True)[:_LINES]),
+        decisions=tuple(Told.of(line) for line in _newest(decisions)),
+        changes=_newest(changes),
         trainings=tuple(trainings),
         next_time=next(times_after(schedule, now), None) if schedule else None,
         now=now,
     )
 
 
+def _newest(lines: list[AuditRow]) -> tuple[AuditRow, ...]:
+    return tuple(sorted(lines, key=lambda one: (one.at, one.id), reverse=True)[:_LINES])
+
+
 async def decisions_of(
     connection: Connection, name: str, *, before: int | None = None, limit: int = _LINES
 ) -> list[AuditRow]:
     """Newest first; `before` is the id of the last one already seen."""
-    wanted = AuditFilter(subject=name, action=DECIDED)
+    wanted = AuditFilter(subject=name, action=_DECIDED)
     return await Audit(connection).newest(wanted, before=before, limit=limit)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from sentops_backoffice.monitored import DAY, Drifts, Monitored, monitored
+from sentops_backoffice.monitored import DAY, WEEK, Drifts, Monitored, monitored
 from sentops_core.domain.attention import Need, Seen, needs
 from sentops_core.domain.quality import Accuracy, accuracy_of
 from sentops_core.store.model_versions import ModelVersions
@@ -91,7 +91,7 @@ class PastDays:
 
 
 async def state_of_affairs(
-    connection: Connection, model_name: str, past: PastDays, *, now: datetime, window: str = DAY
+    connection: Connection, model_name: str, past: PastDays, *, now: datetime, window: str = WEEK
 ) -> StateOfAffairs:
     """`window` is the one whose course, drift and labels are shown."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

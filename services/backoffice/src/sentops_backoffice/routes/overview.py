@@ -10,7 +10,7 @@ from pydantic import Field
 from sentops_backoffice.charts import LineChart, Series, line_chart
 from sentops_backoffice.deps import Connection, PartsDep
 from sentops_backoffice.monitor_charts import course_charts, drift_bars, mix_bars
-from sentops_backoffice.monitored import DAY, Monitored
+from sentops_backoffice.monitored import WEEK, Monitored
 from sentops_backoffice.page import Page, PageDep
 from sentops_backoffice.state_of_affairs import DAYS, RECENT_DAYS, StateOfAffairs, state_of_affairs
 from sentops_core.domain.base import Body, Moment
@@ -30,7 +30,7 @@ async def get_index(
     page: PageDep,
     parts: PartsDep,
     connection: Connection,
-    window: Annotated[str, Query(max_length=10)] = DAY,
+    window: Annotated[str, Query(max_length=10)] = WEEK,
 ) -> Response:
     """`window`: over which time quality, drift and labels are shown; one that there is not is the usual one."""
     now = datetime.now(UTC)
@@ -39,7 +39,7 @@ async def get_index(
         parts.settings.model_name,
         parts.past_days,
         now=now,
-        window=window if window in WINDOWS else DAY,
+        window=window if window in WINDOWS else WEEK,
     )
     figures = shown.monitored
     return page.render(
@@ -50,6 +50,13 @@ async def get_index(
         windows=list(WINDOWS),
         recent_days=RECENT_DAYS,
         days=DAYS,
+        refusals=sorted(
+            {
+                one.estimate_refused
+                for window in WINDOWS
+                if (one := figures.quality(window)) and one.estimate_refused
+            }
+        ),
         course_charts=course_charts(figures, page.words, page.formats),
         drift_bars=drift_bars(figures.drifts.get(figures.window)),
         drift_floor=FLOOR,
