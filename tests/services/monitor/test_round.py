@@ -15,7 +15,7 @@ from sentops_core.domain.quality import wilson_interval
 from sentops_core.domain.quality_figures import WINDOWS, QualityFigures
 from sentops_core.domain.reference import HeldOutAnswer, ReferenceText, profile_of
 from sentops_core.store.feedback import Feedback
-from sentops_core.store.pool import Pool, open_pool, transaction
+from sentops_core.store.pool import Pool, open_pool, prepare, transaction
 from sentops_core.store.predictions import PredictionRow, Predictions
 from sentops_core.store.quality_figures import QualityTable
 from sentops_core.store.tallies import Tallies
@@ -304,6 +304,26 @@ async def test_the_estimate_says_why_it_is_not_there_and_comes_with_enough_votes
     assert abs(found.estimated_accuracy.value - found.accuracy.value) < 0.05
     assert found.largest_source_share is not None
     assert 1 / 9 <= found.largest_source_share < 0.3
+
+
+async def test_sources_that_take_too_long_to_look_at_cost_no_other_figure(
+    database_url: str, pool: Pool, clock: Clock
+) -> None:
+    """Very many votes are beyond the time that a statement has; what people vote is known all the same."""
+    await write(pool, [a_prediction(NOW, model_version="v1")], random.Random(10), voted=1.1)
+    rounds = Round(clock)
+    impatient = await asyncpg.create_pool(
+        database_url, min_size=0, init=prepare, server_settings={"statement_timeout": "500ms"}
+    )
+    async with impatient:
+        known = by_key(await rounds.take(impatient))["v1", "1h", "all"]
+        clock.now += timedelta(minutes=6)
+        async with transaction(pool) as connection:
+            await connection.execute("LOCK TABLE quarantined_sources IN ACCESS EXCLUSIVE MODE")
+            unknown = by_key(await rounds.take(impatient))["v1", "1h", "all"]
+    assert (known.votes, known.largest_source_share) == (1, 1.0)
+    assert (unknown.votes, unknown.largest_source_share) == (1, None)
+    assert unknown.accuracy == known.accuracy
 
 
 async def test_an_empty_database_has_no_figures_at_all(pool: Pool, clock: Clock) -> None:

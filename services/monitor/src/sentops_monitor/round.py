@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import structlog
+
 from sentops_core.domain.drift import DriftFigures
+from sentops_core.domain.errors import Unavailable
 from sentops_core.domain.quality_figures import WINDOWS, QualityFigures
 from sentops_core.store.champions import Champions, champions
 from sentops_core.store.migrate import require_current
@@ -16,6 +19,8 @@ from sentops_core.store.vote_sources import largest_source_shares
 from sentops_monitor.drift import Drift
 from sentops_monitor.history import DAY, HOUR, History, begin_of, floor
 from sentops_monitor.quality import LONGEST, quality_of
+
+log = structlog.get_logger()
 
 # Pieces of ten minutes, answers and votes apart: a quarter of a day in one transaction, a week in one round, so that
 # figures are seen while a first fill goes on.
@@ -63,6 +68,7 @@ class Round:
         for _ in range(_PER_ROUND):
             if not await self._count_some(pool):
                 break
+        await self._look_at_sources(pool)
         async with transaction(pool) as connection:
             return await self._figures(connection, self._clock())
 
@@ -92,14 +98,24 @@ class Round:
             await tallies.recount(due, self._drift.references.vocabularies)
         return len(due) == _AT_ONCE
 
+    async def _look_at_sources(self, pool: Pool) -> None:
+        """Now and then, and by itself: where it takes too long, all other figures are still known."""
+        now = self._clock()
+        if self._shares_at is not None and now - self._shares_at < _SHARES_EVERY:
+            return
+        beginnings = {window: begin_of(window, now) for window in WINDOWS}
+        try:
+            async with transaction(pool) as connection:
+                self._shares = await largest_source_shares(connection, beginnings)
+        except Unavailable as error:
+            log.warning("sources_of_votes_unknown", error=str(error))
+            self._shares = {}
+        self._shares_at = now
+
     async def _figures(self, connection: Connection, now: datetime) -> Figures:
         history = await self._remembered(connection, now)
         windows = history.windows(now)
         self._answering = frozenset(one.model_version for one in windows)
-        if self._shares_at is None or now - self._shares_at >= _SHARES_EVERY:
-            beginnings = {window: begin_of(window, now) for window in WINDOWS}
-            self._shares = await largest_source_shares(connection, beginnings)
-            self._shares_at = now
         qualities = quality_of(history, windows, self._shares, now)
         await QualityTable(connection).save(qualities, now)
         return Figures(
