@@ -8,7 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from sentops_core.inference import Scorer
 from sentops_core.store.binaries import find_clients
 from sentops_core.store.migrate import known_migrations, migrate, migrate_url, require_current
 from sentops_core.store.model_versions import ModelVersions
+from sentops_core.store.platform_figures import PlatformFigures, read_platform_figures
 from sentops_core.store.pool import Connection
 from sentops_core.store.predictions import Predictions
 from tests.support.builders import NOW
@@ -262,6 +263,23 @@ def test_a_grafana_that_never_started_has_no_state_to_keep(
 def test_the_audit_log_says_who_backed_up(platform: FilledPlatform, kept: Path) -> None:
     back_up(platform, kept)
     assert any("backup.created" in row for row in contents(platform.database_url)["audit_log"])
+
+
+def test_the_figures_of_the_platform_tell_of_the_last_whole_backup(
+    platform: FilledPlatform, kept: Path
+) -> None:
+    def last() -> datetime | None:
+        found: PlatformFigures = in_database(platform.database_url, read_platform_figures)
+        return found.last_backup
+
+    assert last() is None
+    assert back_up(platform, kept) == ExitCode.OK
+    first = last()
+    assert first is not None
+    assert abs(datetime.now(UTC) - first) < timedelta(minutes=5)
+    shutil.rmtree(platform.served.removeprefix("file://"))
+    assert back_up(platform, kept) == ExitCode.FAILED  # one that lacks what serves
+    assert last() == first
 
 
 @pytest.mark.parametrize("damage", ["database.dump", "grafana.db", "artefact", "dataset listing"])

@@ -120,6 +120,8 @@ def sentence_of(answer: httpx.Response, name: str) -> str:
             for one in fields
             if isinstance(one, Mapping)
         )
+    if answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and problem.get("trace_id"):
+        sentence += f" (The log lines have the trace {problem['trace_id']}.)"
     return sentence
 
 
