@@ -1,13 +1,13 @@
 """What decides whether to train again, as the tables tell it; what they do not tell is absent."""
 
-from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 
 import asyncpg
 
 from sentops_core.domain.resources import QualityMetric, RetrainStart, TimeWindow, TriggerName
 from sentops_core.domain.retrain import POLICY_LABEL, WINDOWS, DriftFigure, QualityFigure
+from sentops_core.store.datasets import VersionRow
 from sentops_core.store.pool import Connection
 
 TRIGGER_ANNOTATION = "sentops.dev/retrain-trigger"
@@ -39,16 +39,45 @@ SELECT name, created_at AS at, metadata -> 'annotations' ->> $2 AS trigger
  ORDER BY created_at DESC, name DESC
  LIMIT $4
 """
-_LABELLED_SINCE = """
-SELECT text, label
-  FROM labelling_items
- WHERE state = 'done' AND label IS NOT NULL AND text IS NOT NULL AND decided_at > $1
+# What sentops_core.datasets.votes decides, without bringing a million texts here: the newest vote of each client on a
+# text; those that staff looked at, where there are any; the label that most of them say. Annotators outweigh voters.
+_NEW_LABELS = """
+WITH voices AS (
+    SELECT DISTINCT ON (p.text_hash, v.client) p.text_hash, v.label, v.reviewed_by IS NOT NULL AS reviewed
+      FROM counted_votes v
+      JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
+     WHERE v.voted_at > $1 AND p.text IS NOT NULL
+     ORDER BY p.text_hash, v.client, v.vote_id DESC
+), weighed AS (
+    SELECT text_hash, label, reviewed, bool_or(reviewed) OVER (PARTITION BY text_hash) AS any_reviewed
+      FROM voices
+), counted AS (
+    SELECT text_hash, label, rank() OVER (PARTITION BY text_hash ORDER BY count(*) DESC) AS place
+      FROM weighed
+     WHERE reviewed = any_reviewed
+     GROUP BY text_hash, label
+), agreed AS (
+    SELECT text_hash AS content_hash, min(label) AS label
+      FROM counted
+     WHERE place = 1
+     GROUP BY text_hash
+    HAVING count(*) = 1
+), annotated AS (
+    SELECT content_hash, label
+      FROM labelling_items
+     WHERE state = 'done' AND label IS NOT NULL AND text IS NOT NULL AND decided_at > $1
+), said AS (
+    SELECT content_hash, label FROM annotated
+     UNION ALL
+    SELECT content_hash, label FROM agreed
+     WHERE NOT EXISTS (SELECT FROM annotated WHERE annotated.content_hash = agreed.content_hash)
+)
+SELECT count(*)
+  FROM said
+  LEFT JOIN dataset_members m ON m.dataset_version = $2 AND m.content_hash = said.content_hash
+ WHERE m.label IS DISTINCT FROM said.label AND ($3::text[] IS NULL OR said.label = ANY ($3))
 """
-_KNOWN = """
-SELECT content_hash, label
-  FROM dataset_members
- WHERE dataset_version = $1 AND content_hash = ANY ($2::bytea[])
-"""
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RetrainEvidence:
@@ -82,15 +111,14 @@ class RetrainEvidence:
         )
         return [_start(row) for row in rows]
 
-    async def labelled_since(self, moment: datetime) -> list[tuple[str, str]]:
-        """Texts that the labelling queue decided since then, with their labels."""
-        rows = await self._connection.fetch(_LABELLED_SINCE, moment)
-        return [(row["text"], row["label"]) for row in rows]
-
-    async def known_labels(self, version: str, texts: Sequence[bytes]) -> dict[bytes, str]:
-        """By content hash, of those texts that a dataset version holds."""
-        rows = await self._connection.fetch(_KNOWN, version, texts)
-        return {row["content_hash"]: row["label"] for row in rows}
+    async def new_labels(self, newest: VersionRow | None) -> int:
+        """Texts that people agree on since this version was built, and that it holds not, or under another label."""
+        if newest is None:
+            count: int = await self._connection.fetchval(_NEW_LABELS, _EVER, None, None)
+        else:
+            known = (newest.created_at, newest.name, newest.labels)
+            count = await self._connection.fetchval(_NEW_LABELS, *known)
+        return count
 
 
 def _start(row: asyncpg.Record) -> RetrainStart:

@@ -1,10 +1,7 @@
 """What is known when a policy is looked at, of the tables and of the substrate."""
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable
 
-from sentops_core.datasets.votes import decide_votes
 from sentops_core.domain.resources import (
     ModelVersion,
     ModelVersionPhase,
@@ -13,16 +10,12 @@ from sentops_core.domain.resources import (
     TrainingJob,
 )
 from sentops_core.domain.retrain import DriftFigure, Evidence
-from sentops_core.domain.text import content_hash
 from sentops_core.domain.version_states import in_flight, is_wanted
-from sentops_core.store.datasets import Datasets, VersionRow
-from sentops_core.store.feedback import Feedback, VotedText
-from sentops_core.store.pool import Connection, Pool, transaction
+from sentops_core.store.datasets import Datasets
+from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.retrain_evidence import RetrainEvidence
 from sentops_core.store.routing import RoutingTable
 from sentops_trainer.retraining.substrate import PolicySubstrate
-
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def gather(pool: Pool, substrate: PolicySubstrate, policy: RetrainPolicy) -> Evidence:
@@ -44,7 +37,7 @@ async def gather(pool: Pool, substrate: PolicySubstrate, policy: RetrainPolicy) 
         return Evidence(
             champion=champion,
             dataset=newest.name if newest else None,
-            new_labels=await count_new_labels(connection, newest),
+            new_labels=await table.new_labels(newest),
             quality=quality,
             drift=drift,
             in_flight=under_way(jobs, versions),
@@ -60,25 +53,6 @@ def under_way(jobs: Iterable[TrainingJob], versions: Iterable[ModelVersion]) -> 
         if called or in_flight(version):
             going.append(version.metadata.name)
     return tuple(going)
-
-
-async def count_new_labels(connection: Connection, newest: VersionRow | None) -> int:
-    """Texts that people agree on since this version was built, and that it holds not, or under another label."""
-    since = newest.created_at if newest else _EVER
-    votes = [vote async for vote in Feedback(connection).for_dataset(since=since)]
-    table = RetrainEvidence(connection)
-    agreed = await asyncio.to_thread(_agreed, votes, await table.labelled_since(since))
-    if newest is None:
-        return len(agreed)
-    known = await table.known_labels(newest.name, list(agreed))
-    usable = set(newest.labels)
-    return sum(known.get(text) != label and label in usable for text, label in agreed.items())
-
-
-def _agreed(votes: Sequence[VotedText], labelled: Sequence[tuple[str, str]]) -> Mapping[bytes, str]:
-    candidates, _ = decide_votes(votes)
-    found = {content_hash(one.text): one.label for one in candidates}
-    return found | {content_hash(text): label for text, label in labelled}
 
 
 def _together(*known: Iterable[RetrainStart]) -> tuple[RetrainStart, ...]:
