@@ -112,6 +112,18 @@ async def test_votes_become_figures_per_version_and_window(database_url: str, po
             "votes": 8,
         }
         assert "accuracy" not in report["v1", "7d"]
+        whole = report["v2", "1h"]
+        assert whole["labels"]["positive"]["precision"] == {
+            "value": 0.75,
+            "low": low,
+            "high": high,
+        }
+        assert "precision" not in whole["labels"]["negative"]  # never answered
+        assert whole["labels"]["negative"]["recall"]["value"] == 0
+        assert (whole["votes"], whole["feedback_rate"]) == (8, 0.8)
+        assert "Too few votes" in whole["estimate_refused"]
+        assert "estimated_accuracy" not in whole
+        assert whole["languages"]["en"]["accuracy"] == whole["accuracy"]
 
 
 async def test_without_a_database_the_monitor_says_so_and_figures_are_absent() -> None:

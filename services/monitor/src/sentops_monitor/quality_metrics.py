@@ -22,7 +22,7 @@ _SHARES_OF_CLASSES = {
     "recall": "Share of the votes for the label whose answer had it, ",
 }
 _ENDS = {
-    "": "as measured.",
+    "": "the value itself.",
     "_low": "lower end of its 95 % interval.",
     "_high": "upper end of its 95 % interval.",
 }

@@ -13,7 +13,7 @@ class Settings(ServiceSettings):
 
     port: int = Field(default=8003, ge=0, le=65535)
     database_url: SecretStr
-    # Counting 28 days reads them all: no oftener than somebody looks.
+    # Only what is new is counted, so this is the age of the figures, not a load.
     refresh_seconds: float = Field(default=30, gt=0, le=3600)
     maintenance_seconds: float = Field(default=3600, gt=0, le=86400)
     retention_days: int | None = Field(
