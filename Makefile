@@ -51,6 +51,10 @@ bench-swap: .venv/.installed  ## 50 hot swaps of the model under constant load; 
 bench-quality: .venv/.installed  ## Train on real reviews with three seeds and score rows never trained on; prints JSON
 	@$(RUN)/python benchmarks/quality.py $(BENCH_OPTIONS)
 
+.PHONY: bench-model
+bench-model: .venv/.installed  ## CPU per answer, sustained rate, memory and start of the model server beside a plain reference; prints JSON
+	@$(RUN)/python -m benchmarks.model $(BENCH_OPTIONS)
+
 .PHONY: bench-pages
 bench-pages: .venv/.installed  ## Server time of every staff page with 100,000 predictions, 20,000 examples, 200 versions; prints JSON
 	@$(RUN)/python benchmarks/pages.py $(BENCH_OPTIONS)
