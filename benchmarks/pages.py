@@ -28,6 +28,7 @@ sys.path.insert(
 )  # for tests.support, when run as a file
 
 from tests.support.browser import CHROMIUM, CHROMIUM_ARGUMENTS
+from tests.support.demo_monitoring import POLICY
 from tests.support.demo_platform import BENCH, DemoSize
 from tests.support.demo_site import DemoSite, demo_site, only_warnings
 
@@ -69,6 +70,11 @@ def pages_of(site: DemoSite) -> dict[str, str]:
     return {
         "login": f"{base}/login",
         "overview": f"{base}/index",
+        "overview of four weeks": f"{base}/index?window=28d",
+        "retraining": f"{base}/retraining",
+        "retraining policy": f"{base}/retraining/{POLICY}",
+        "retraining form": f"{base}/retrain",
+        "runbook": f"{base}/runbook",
         "datasets": f"{base}/datasets",
         "dataset": f"{base}/datasets/{demo.dataset}",
         "dataset rows": f"{base}/datasets/{demo.dataset}/rows",

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from sentops_backoffice.policy_form import fields_of, read_policy_form, suggested
+from sentops_backoffice.policy_form import SUGGESTED, fields_of, read_policy_form
 from sentops_core.domain.resources import RetrainPolicySpec
 
-NEW = {"name": "weekly", **suggested(first=True)}
+NEW = {"name": "weekly", **SUGGESTED}
 
 
 def spec_of(**fields: str) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def a_spec(**fields: Any) -> RetrainPolicySpec:
     return RetrainPolicySpec.model_validate(document)
 
 
-def test_what_is_suggested_first_only_says_what_it_would_do() -> None:
+def test_what_is_suggested_only_says_what_it_would_do() -> None:
     spec = spec_of()
     assert spec["dryRun"] is True
     assert spec["triggers"] == {
@@ -35,11 +35,6 @@ def test_what_is_suggested_first_only_says_what_it_would_do() -> None:
         "quality": {"metric": "accuracy", "floor": "0.75", "window": "7d", "minVotes": 100},
     }
     assert spec["guards"] == {"cooldownSeconds": 21600, "maxPerDay": 2, "minNewLabels": 20}
-
-
-def test_a_second_policy_is_suggested_to_start_trainings() -> None:
-    assert suggested(first=False)["mode"] == "real"
-    assert suggested(first=True)["mode"] == "dry_run"
 
 
 def test_a_form_without_the_mode_starts_nothing() -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from sentops_backoffice.policy_form import suggested
+from sentops_backoffice.policy_form import SUGGESTED
 from sentops_core.domain.resources import (
     Metric,
     RetrainDecision,
@@ -42,7 +42,7 @@ from tests.support.serving import served
 pytestmark = pytest.mark.pg
 LIST = "/backoffice/retraining"
 API = "/backoffice/api/retrain-policies"
-FORM = {"name": "weekly", **suggested(first=True)}
+FORM = {"name": "weekly", **SUGGESTED}
 SPEC: dict[str, Any] = {"modelName": "sentiment", "triggers": {"newLabels": {"min": 200}}}
 
 

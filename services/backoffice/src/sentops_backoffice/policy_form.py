@@ -32,8 +32,8 @@ _BOUNDS = {
     "gate_macro_f1": OTHERS["gate_macro_f1"],
     "gate_drop": OTHERS["gate_drop"],
 }
-# What stands in the form of a new one. The first only says what it would do, until somebody has seen it say so.
-_SUGGESTED = {
+# What stands in the form of a new one: it only says what it would do, until somebody has seen it say so.
+SUGGESTED = {
     "mode": "dry_run",
     "on_new_labels": "on",
     "on_quality": "on",
@@ -55,14 +55,10 @@ _SUGGESTED = {
 }
 
 
-def suggested(*, first: bool) -> dict[str, str]:
-    return _SUGGESTED | ({} if first else {"mode": "real"})
-
-
 def fields_of(spec: RetrainPolicySpec) -> dict[str, str]:
     """As it would have been typed; of triggers that are off, what is suggested."""
     triggers, guards, template = spec.triggers, spec.guards, spec.template
-    fields = {name: text for name, text in _SUGGESTED.items() if not name.startswith("on_")}
+    fields = {name: text for name, text in SUGGESTED.items() if not name.startswith("on_")}
     fields["mode"] = "dry_run" if spec.dry_run else "real"
     if triggers.new_labels is not None:
         fields |= {"on_new_labels": "on", "new_labels_min": str(triggers.new_labels.min)}

@@ -18,7 +18,7 @@ from sentops_backoffice.policies import (
     policy_lines,
     policy_page,
 )
-from sentops_backoffice.policy_form import fields_of, read_policy_form, suggested
+from sentops_backoffice.policy_form import SUGGESTED, fields_of, read_policy_form
 from sentops_core.domain.base import ResourceName
 from sentops_core.domain.errors import InvalidInput, PlatformError
 from sentops_core.domain.resources import RetrainPolicySpec
@@ -38,8 +38,8 @@ async def get_policies(page: PageDep, parts: PartsDep) -> Response:
 
 @router.get("/retrain", summary="The form of a new policy")
 @needs(Role.ADMIN)
-async def get_new(page: PageDep, parts: PartsDep) -> Response:
-    return _form(page, suggested(first=not await policy_lines(parts)))
+async def get_new(page: PageDep) -> Response:
+    return _form(page, SUGGESTED)
 
 
 @router.post("/retrain", summary="Make a policy")
