@@ -130,12 +130,6 @@ async def test_a_prediction_is_found_in_its_own_month(filled: Connection) -> Non
     assert not read_fully(plan)
 
 
-async def test_counting_a_window_leaves_older_months_alone(filled: Connection) -> None:
-    since = datetime(2026, 11, 3, tzinfo=UTC)
-    plan = await explain(filled, predictions._COUNT_BY_VERSION, since)
-    assert tables(plan) == {"predictions_2026_11"}
-
-
 async def test_one_version_s_window_uses_its_index(filled: Connection) -> None:
     plan = await explain(
         filled,

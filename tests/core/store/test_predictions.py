@@ -98,20 +98,6 @@ async def test_pages_of_a_client_meet_without_gap_or_overlap(connection: Connect
     assert seen == sorted(rows, key=lambda row: row.id, reverse=True)
 
 
-async def test_counts_are_absent_for_versions_that_answered_nothing(connection: Connection) -> None:
-    predictions = Predictions(connection)
-    await predictions.copy_in(
-        [
-            a_prediction(model_version="v1"),
-            a_prediction(model_version="v1"),
-            a_prediction(model_version="v2", shadow=True),
-            a_prediction(NOW - timedelta(days=2), model_version="v3"),
-        ]
-    )
-    counts = await predictions.count_by_version(NOW - timedelta(days=1))
-    assert [(count.model_version, count.predictions) for count in counts] == [("v1", 2)]
-
-
 async def test_retention_drops_whole_months_and_the_votes_on_them(connection: Connection) -> None:
     predictions, feedback = Predictions(connection), Feedback(connection)
     old = a_prediction(datetime(2026, 8, 15, tzinfo=UTC))

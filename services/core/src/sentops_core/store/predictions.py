@@ -29,12 +29,6 @@ class PredictionRow:
 
 
 @dataclass(frozen=True)
-class VersionCount:
-    model_version: str
-    predictions: int
-
-
-@dataclass(frozen=True)
 class Erasure:
     """What an erasure changed; `dataset_versions` are those built from an erased row."""
 
@@ -77,13 +71,6 @@ SELECT id, created_at, client, text, text_hash, label, score, scores, language,
  WHERE client = $1 AND (created_at, id) < ($2, $3) AND NOT shadow
  ORDER BY created_at DESC, id DESC
  LIMIT $4
-"""
-_COUNT_BY_VERSION = """
-SELECT model_version, count(*) AS predictions
-  FROM predictions
- WHERE created_at >= $1 AND NOT shadow
- GROUP BY model_version
- ORDER BY model_version
 """
 _ENSURE_MONTH = "SELECT ensure_predictions_month($1)"
 # A reader holding a month must not make every later query queue behind our wait for it.
@@ -187,11 +174,6 @@ class Predictions:
         moment = datetime.max.replace(tzinfo=UTC) if before is None else moment_of(before)
         rows = await self._connection.fetch(_RECENT, client, moment, last, limit)
         return [PredictionRow(**row) for row in rows]
-
-    async def count_by_version(self, since: datetime) -> list[VersionCount]:
-        """How many texts each version answered since then; versions with none are absent."""
-        rows = await self._connection.fetch(_COUNT_BY_VERSION, since)
-        return [VersionCount(**row) for row in rows]
 
     async def ensure_partitions(self, now: datetime, *, ahead_months: int = 2) -> list[str]:
         """Partitions for this month and the next ones, before rows ask for them; the new names."""
