@@ -29,6 +29,7 @@ from sentops_core.domain.resources import (
     ModelVersionPhase,
     ModelVersionStatus,
     NameRef,
+    RetrainPolicy,
     Rollout,
     Verdict,
 )
@@ -225,6 +226,24 @@ def test_the_api_server_takes_every_document(platform: Platform, tmp_path: Path)
     resource = CustomResource.read("modelversion")
     for one in done(platform, tmp_path, "--all").versions:
         assert resource.refusals(one) == []
+
+
+def test_policies_come_along_without_what_was_decided(platform: Platform, tmp_path: Path) -> None:
+    spec = {"modelName": "sentiment", "triggers": {"newLabels": {"min": 50}}}
+    local = {"template": {"baseModel": {"storageUri": "file:///models/mine"}}}
+    platform.policies = {
+        name: RetrainPolicy.model_validate({"metadata": {"name": name, "uid": "u"}, "spec": one})
+        for name, one in (("weekly", spec), ("local", spec | local))
+    }
+    found = done(platform, tmp_path)
+    text = (found.folder / "retrain-policies.yaml").read_text()
+    weekly, other = yaml.safe_load_all(text)
+    assert weekly.keys() == {"apiVersion", "kind", "metadata", "spec"}
+    assert weekly["metadata"] == {"name": "weekly"}
+    resource = CustomResource.read("retrainpolicy")
+    assert [resource.refusals(one) for one in (weekly, other)] == [[], []]
+    assert "No pod can reach file:///models/mine" in text
+    assert 'apply --filename "$EXPORT/retrain-policies.yaml"' in found.guide
 
 
 def test_an_artefact_outside_the_store_is_said_to_be_copied_by_hand(

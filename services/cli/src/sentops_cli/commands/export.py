@@ -18,7 +18,7 @@ from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.output import say
 from sentops_cli.secrets_file import write_private
 from sentops_cli.services import Services, parse
-from sentops_core.domain.resources import ModelVersion, TrainingJob
+from sentops_core.domain.resources import ModelVersion, RetrainPolicy, TrainingJob
 from sentops_core.domain.version_states import in_flight
 
 _MOST = 500  # that the API lists at once
@@ -102,6 +102,7 @@ class Found:
     versions: tuple[ModelVersion, ...]
     jobs: tuple[TrainingJob, ...]
     dataset_uris: tuple[str, ...]
+    policies: tuple[RetrainPolicy, ...]
 
 
 async def gather(services: Services) -> Found:
@@ -116,11 +117,13 @@ async def gather(services: Services) -> Found:
     versions = await services.trainer.get("/model-versions", params=most)
     jobs = await services.trainer.get("/training-jobs", params=most)
     datasets = await services.backoffice.get("/backoffice/api/datasets")
+    policies = await services.trainer.get("/retrain-policies")
     return Found(
         champion=parse_version(await services.trainer.get(f"/model-versions/{name}")),
         versions=tuple(parse_version(one) for one in versions),
         jobs=tuple(parse(TrainingJob, one) for one in jobs),
         dataset_uris=tuple(one["storage_uri"] for one in datasets["datasets"]),
+        policies=tuple(parse(RetrainPolicy, one) for one in policies),
     )
 
 
@@ -153,6 +156,7 @@ def texts(
         model_name=champion.spec.model_name,
         source=source,
         with_secrets=with_secrets,
+        with_policies=bool(found.policies),
         warnings=tuple(filter(None, (guide.outside_note(move), *_left_behind(found)))),
     )
     files = {
@@ -160,6 +164,9 @@ def texts(
         guide.VALUES: documents.dumped(values),
         guide.VERSIONS: documents.to_yaml(exported),
     }
+    if found.policies:
+        policies = [documents.exported_policy(one) for one in found.policies]
+        files[guide.POLICIES] = documents.to_yaml(policies)
     if with_secrets and source is not None:
         files[guide.SECRET] = documents.dumped(secret_manifest(source, target.credentials))
     return files

@@ -14,6 +14,7 @@ from sentops_core.domain.resources import (
     DesiredState,
     ModelVersion,
     ModelVersionPhase,
+    RetrainPolicy,
 )
 from sentops_core.domain.version_states import in_flight
 
@@ -106,6 +107,20 @@ def _labels(version: ModelVersion, job_uids: Mapping[str, str]) -> dict[str, str
     if job is not None and not labels.get(TRAINING_JOB_UID_LABEL):
         labels[TRAINING_JOB_UID_LABEL] = job_uids.get(job.name) or _UNKNOWN_JOB
     return labels
+
+
+def exported_policy(policy: RetrainPolicy) -> Exported:
+    """What was decided here stays behind: a cluster has trainings of its own."""
+    document = {
+        "apiVersion": policy.api_version,
+        "kind": policy.kind,
+        "metadata": {"name": policy.metadata.name},
+        "spec": policy.spec.to_document(),
+    }
+    base = policy.spec.template.base_model.storage_uri
+    if base.startswith("file://"):
+        return Exported(document, f"No pod can reach {base}: set template.baseModel first.")
+    return Exported(document, "As on the old platform.")
 
 
 def to_yaml(found: Sequence[Exported]) -> str:

@@ -12,6 +12,7 @@ from sentops_cli.export.values import Target
 README = "README.md"
 VALUES = "values.yaml"
 VERSIONS = "model-versions.yaml"
+POLICIES = "retrain-policies.yaml"
 SECRET = "secret.yaml"  # noqa: S105 - a file's name
 # Where compose has the store, in a volume that only containers see (compose/compose.yaml).
 _COMPOSE_STORE = "file:///var/lib/sentops/store"
@@ -67,7 +68,7 @@ helm --namespace $namespace test $release --logs
 The champion's artefact is verified (digest, golden predictions) and goes Live by itself, past its gate; the versions of later trainings
 count on from the numbers here. Apply the file once: after a roll-back it would ask for the same version again.
 
-## $dns_step. The address
+$policies## $dns_step. The address
 
 $dns
 
@@ -84,6 +85,17 @@ helm upgrade --install {release} "$CHART" --namespace {namespace} --values "$EXP
 """
 
 
+_POLICIES = """\
+When it trains again by itself, as it did here; each policy begins afresh:
+
+```sh
+kubectl --namespace {namespace} apply --filename "$EXPORT/{policies}"
+kubectl --namespace {namespace} get retrainpolicies
+```
+
+"""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the guide speaks of."""
@@ -94,6 +106,7 @@ class Facts:
     model_name: str
     source: SecretSource | None
     with_secrets: bool
+    with_policies: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -147,6 +160,9 @@ def text(facts: Facts) -> str:
         after_restore=after,
         serve_step=4,
         versions=VERSIONS,
+        policies=_POLICIES.format(namespace=target.namespace, policies=POLICIES)
+        if facts.with_policies
+        else "",
         dns_step=5,
         dns=_dns(target),
         end_step=6,
@@ -159,6 +175,8 @@ def _files(facts: Facts) -> str:
         (VALUES, "values of the chart, where they differ from its own"),
         (VERSIONS, "the version that serves, and what keeps the numbers going"),
     ]
+    if facts.with_policies:
+        rows.append((POLICIES, "when a model is trained again by itself"))
     if facts.with_secrets:
         rows.append((SECRET, "**signing key and tokens**: delete it after step 1, never commit it"))
     return "\n".join(f"| `{name}` | {what} |" for name, what in rows)
