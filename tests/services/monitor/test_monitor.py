@@ -197,3 +197,24 @@ def test_the_program_names_the_setting_it_lacks() -> None:
     )
     assert done.returncode == 1
     assert "SENTOPS_MONITOR_DATABASE_URL" in done.stderr
+
+
+async def test_a_first_fill_goes_on_at_once_until_all_is_counted(
+    database_url: str, pool: Pool
+) -> None:
+    """However long the pause between two looks is."""
+    now = datetime.now(UTC)
+    rows = [a_prediction(now - timedelta(minutes=20 * number)) for number in range(1500)]
+    await store(pool, rows, agreeing=len(rows), disagreeing=0)
+    name = 'sentops_window_predictions{language="all",version="sentiment-v1",window="28d"}'
+    async with monitor(database_url, refresh_seconds=600) as client:
+
+        async def all_counted() -> bool:
+            return (await metrics(client)).get(name) == len(rows)
+
+        assert await eventually(all_counted, within=60)
+        text = (await client.get("/metrics")).text
+        assert "sentops_monitor_tallies_due 0.0" in text
+        rounds = re.search(r"sentops_monitor_round_seconds_count (\S+)", text)
+        assert rounds is not None
+        assert float(rounds[1]) > 1

@@ -54,8 +54,8 @@ class Watch:
             tasks.create_task(self._repeat(self.tidy, self._maintain_every))
 
     async def refresh(self) -> bool:
-        """Whether there is so much to count that the next round should begin at once."""
-        begun = time.perf_counter()
+        """Whether there is so much to count that the next round should begin at once, and it becomes less."""
+        begun, before = time.perf_counter(), self._figures
         try:
             self._figures = await self._round.take(self._pool)
         except Exception as error:
@@ -65,7 +65,8 @@ class Watch:
             raise
         self.trouble = None
         self._metrics.round_seconds.observe(time.perf_counter() - begun)
-        return self._figures.waiting >= A_GREAT_DEAL
+        waiting = self._figures.waiting
+        return waiting >= A_GREAT_DEAL and (before is None or waiting < before.waiting)
 
     async def tidy(self) -> bool:
         try:
