@@ -1,14 +1,34 @@
 """The overview, as a browser meets it."""
 
+import re
+from datetime import UTC, datetime
+
 import pytest
 from playwright.async_api import expect
 
+from sentops_core.domain.drift import DriftFigures, Feature, FeatureDrift, Movement
+from sentops_core.domain.quality import accuracy_of
+from sentops_core.domain.quality_figures import QualityFigures
 from sentops_core.domain.resources import TrainerStatus
-from sentops_core.store.pool import open_connection
+from sentops_core.store.drift_figures import DriftTable
+from sentops_core.store.pool import open_connection, open_pool
+from sentops_core.store.quality_figures import QualityTable
 from sentops_core.store.training_jobs import TrainingJobs
-from tests.services.backoffice.browser.ways import EVERY
+from tests.services.backoffice.browser.conftest import Site
+from tests.services.backoffice.browser.ways import BOTH, EVERY, words_of
+from tests.support.demo_monitoring import measure
 from tests.support.loading import first_load
 from tests.support.looks import PHONE
+
+
+async def measure_again(site: Site) -> None:
+    """What the real monitor says now: the demo may have been made a while ago."""
+    pool = await open_pool(site.database_url, max_size=2)
+    try:
+        await measure(pool)
+    finally:
+        await pool.close()
+
 
 pytestmark = [pytest.mark.browser, pytest.mark.pg]
 
@@ -17,6 +37,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.pg]
 async def test_it_says_who_serves_how_good_it_is_and_what_needs_somebody(
     staff, look_at, site, locale, viewport
 ) -> None:
+    await measure_again(site)
     async with staff("viewer", locale=locale, viewport=viewport) as visit:
         serving = visit.page.locator("section", has=visit.page.locator("#serving"))
         await expect(serving).to_contain_text(site.demo.champion)
@@ -26,6 +47,51 @@ async def test_it_says_who_serves_how_good_it_is_and_what_needs_somebody(
         await expect(needs).to_contain_text(site.demo.waiting)
         await expect(needs).to_contain_text("ran out of memory")
         await look_at(visit, "overview")
+
+
+async def test_the_monitors_figures_are_there_as_charts_numbers_and_words(
+    staff, site, look_at
+) -> None:
+    await measure_again(site)
+    words = words_of("en-GB")
+    async with staff("viewer", at="/backoffice/index?window=7d") as visit:
+        page = visit.page
+        section = page.locator("section", has=page.locator("#monitored"))
+        week = section.get_by_role("row", name=words("overview.last.7d"))
+        await expect(week).to_contain_text("%")
+        await expect(week).to_contain_text(words("overview.estimated.none"))
+        await expect(section.get_by_role("img")).to_have_count(3)
+        await expect(section.locator(".legend").first).to_contain_text(site.demo.champion)
+        drift = section.locator(".drift > div", has_text=words("overview.feature.language"))
+        await expect(drift).to_contain_text(words("overview.drift.yes"))
+        await section.get_by_role("link", name=words("overview.last.1h")).click()
+        await expect(page).to_have_url(re.compile("window=1h#monitored$"))
+        await expect(drift).to_contain_text(words("overview.drift.unknown"))
+        await section.locator("summary").first.click()
+        await look_at(visit, "overview-hour")
+
+
+@BOTH
+async def test_what_was_found_leads_to_the_runbook(staff, site, look_at, locale, viewport) -> None:
+    words, champion = words_of(locale), site.demo.champion
+    moved = Movement(0.31, 1e-9, 1e-8, drifted=True)
+    drift = DriftFigures(champion, "24h", (FeatureDrift(Feature.WORDS, 400, 900, moved),))
+    low = QualityFigures(
+        champion, "24h", "all", answers=400, votes=100, accuracy=accuracy_of(50, 100)
+    )
+    async with site.database() as connection, connection.transaction():
+        now = datetime.now(UTC)
+        await QualityTable(connection).save([low], now)
+        await DriftTable(connection).save([drift], now)
+    async with staff(
+        "viewer", at="/backoffice/index?window=24h", locale=locale, viewport=viewport
+    ) as visit:
+        page = visit.page
+        needs = page.locator("section", has=page.locator("#needs"))
+        await expect(needs).to_contain_text(words("overview.need.quality_low", subject=champion))
+        await look_at(visit, "overview-findings")
+        await needs.get_by_role("link", name=words("overview.feature.words")).click()
+        await expect(page).to_have_url(re.compile("runbook#sentopsdrift$"))
 
 
 async def test_it_is_readable_in_the_dark(staff, look_at) -> None:
