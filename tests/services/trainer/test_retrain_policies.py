@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from sentops_core.kube.kinds import RETRAIN_POLICY
 from sentops_core.store.pool import Pool, transaction
@@ -15,6 +16,8 @@ from tests.support.eventually import eventually
 from tests.support.kube_api import Fault
 
 pytestmark = pytest.mark.pg
+
+SAMPLES = Path(__file__).parents[3] / "k8s" / "samples"
 
 SPEC: dict[str, Any] = {"modelName": "sentiment", "triggers": {"newLabels": {"min": 200}}}
 
@@ -110,6 +113,13 @@ async def test_each_example_of_the_documentation_is_accepted(machine: OneMachine
     for name, example in examples.items():
         answer = await put(machine, name, **example["value"])
         assert answer.status_code == 200, answer.text
+
+
+async def test_the_sample_for_kubernetes_is_taken_on_one_machine_too(machine: OneMachine) -> None:
+    sample = yaml.safe_load((SAMPLES / "retraining.yaml").read_text())
+    answer = await put(machine, sample["metadata"]["name"], **sample)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["spec"]["triggers"].keys() == {"newLabels", "quality", "drift", "schedule"}
 
 
 async def test_a_name_that_no_resource_could_have_is_refused(machine: OneMachine) -> None:
