@@ -15,6 +15,8 @@ WELL = Seen(
     recent=accuracy_of(80, 100),
     before=accuracy_of(330, 400),
     tidied_at=NOW - timedelta(minutes=30),
+    figures_at=NOW - timedelta(seconds=30),
+    figures_fresh=True,
 )
 
 
