@@ -93,6 +93,10 @@ class Models:
     digests: dict[str, str]
     lived: tuple[tuple[str, datetime], ...]  # versions and since when they answered, oldest first
 
+    @property
+    def previous(self) -> str:
+        return next(name for name, _ in reversed(self.lived) if name != self.champion)
+
 
 async def fill_models(
     connection: Connection,

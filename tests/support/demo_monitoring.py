@@ -59,9 +59,9 @@ async def fill_monitoring(
     async with transaction(pool) as connection:
         await _fill_references(connection, models)
     figures = await measure(pool)
-    previous = next(name for name, _ in reversed(models.lived) if name != models.champion)
+    champions = [one for one in figures.qualities if one.model_version == models.champion]
     async with transaction(pool) as connection:
-        await _fill_past(connection, figures.qualities, {models.champion, previous}, now)
+        await _fill_past(connection, champions, models, now)
         await _fill_policies(connection, models.champion, now, trained)
 
 
@@ -81,21 +81,24 @@ async def _fill_references(connection: Connection, models: Models) -> None:
 
 
 async def _fill_past(
-    connection: Connection,
-    qualities: Sequence[QualityFigures],
-    versions: set[str],
-    now: datetime,
+    connection: Connection, champions: Sequence[QualityFigures], models: Models, now: datetime
 ) -> None:
+    """Of whoever served in each hour."""
     table = QualityTable(connection)
-    shown = [one for one in qualities if one.model_version in versions]
     for hours in range(_PAST_HOURS, 0, -1):
+        at = now - timedelta(hours=hours)
         drift = 0.02 * math.sin(hours / 9) + 0.01 * math.sin(hours / 2.3)
-        await table.save([_shifted(one, drift) for one in shown], now - timedelta(hours=hours))
+        served = [name for name, since in models.lived if since <= at]
+        if served:
+            await table.save([_shifted(one, drift, served[-1]) for one in champions], at)
 
 
-def _shifted(figures: QualityFigures, by: float) -> QualityFigures:
+def _shifted(figures: QualityFigures, by: float, version: str) -> QualityFigures:
     return replace(
-        figures, accuracy=_moved(figures.accuracy, by), macro_f1=_moved(figures.macro_f1, by)
+        figures,
+        model_version=version,
+        accuracy=_moved(figures.accuracy, by),
+        macro_f1=_moved(figures.macro_f1, by),
     )
 
 

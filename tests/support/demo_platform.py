@@ -71,6 +71,7 @@ class DemoPlatform:
     store_uri: str
     now: datetime
     champion: str
+    previous: str  # the champion before
     candidate: str
     waiting: str  # a version that waits for somebody's approval
     running: str  # a training that runs
@@ -124,6 +125,7 @@ async def fill_demo(
         store_uri=store_uri,
         now=moment,
         champion=models.champion,
+        previous=models.previous,
         candidate=models.candidate,
         waiting=f"sentiment-v{size.versions}",
         running=f"training-{size.versions + 5}",

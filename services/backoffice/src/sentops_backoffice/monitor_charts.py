@@ -14,6 +14,7 @@ from sentops_core.http.i18n import Words
 from sentops_core.store.shown_figures import Point
 
 _FULL_BAR = 0.5  # a distance that nobody overlooks; longer ones set the scale themselves
+_BY_HOUR = {"1h": "HH:mm", "24h": "d MMM HH:mm"}
 Read = Callable[[Point], float | None]
 
 
@@ -37,7 +38,7 @@ def course_charts(shown: Monitored, words: Words, formats: Formats) -> list[tupl
         made = line_chart(
             x,
             lines,
-            x_name=words("overview.hour"),
+            x_name=words("overview.hour" if shown.window in _BY_HOUR else "overview.day"),
             bounds=(0, highest),
             say=formats.percent,
             say_on_axis=formats.share,
@@ -102,5 +103,4 @@ def _values(course: Course, points: Mapping[datetime, Point], read: Read) -> lis
 
 
 def _hour(moment: datetime, window: str, language: str) -> str:
-    pattern = {"1h": "HH:mm", "24h": "d MMM HH:mm"}.get(window, "d MMM")
-    return format_datetime(moment, pattern, locale=language)
+    return format_datetime(moment, _BY_HOUR.get(window, "d MMM"), locale=language)

@@ -62,6 +62,8 @@ async def test_the_monitors_figures_are_there_as_charts_numbers_and_words(
         await expect(week).to_contain_text(words("overview.estimated.none"))
         await expect(section.get_by_role("img")).to_have_count(3)
         await expect(section.locator(".legend").first).to_contain_text(site.demo.champion)
+        before = words("overview.before", version=site.demo.previous)
+        await expect(section.locator(".legend").first).to_contain_text(before)
         drift = section.locator(".drift > div", has_text=words("overview.feature.language"))
         await expect(drift).to_contain_text(words("overview.drift.yes"))
         await section.get_by_role("link", name=words("overview.last.1h")).click()
