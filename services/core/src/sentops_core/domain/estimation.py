@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sentops_core.domain.quality import Z_95, Accuracy, right_of
 from sentops_core.domain.tallies import CONFIDENCE_BINS, AnswerTally, Counts, VoteTally, total_votes
@@ -24,9 +25,14 @@ class VoteHalves:
     newer: VoteTally
     largest_source_share: float | None = None
 
-    @property
+    @cached_property
     def all(self) -> VoteTally:
         return self.older + self.newer
+
+    @cached_property
+    def doubt(self) -> str | None:
+        """Why nothing should be learnt from them."""
+        return _untrusted(self) or _contradiction(self)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def estimate_of(answers: AnswerTally, votes: VoteHalves) -> Estimate:
     confidence that nobody voted on switch the estimate off, with the reason. The 95 % interval holds what chance does to
     the votes and to the answers, not a failure of the assumptions.
     """
-    if refused := _untrusted(votes) or _contradiction(votes) or _beyond(answers, votes.all):
+    if refused := votes.doubt or _beyond(answers, votes.all):
         return Estimate(refused=refused)
     mean, variance = _expected(answers.confidences, _Meaning(votes.all))
     half = Z_95 * math.sqrt(variance)
