@@ -294,6 +294,24 @@ async def test_votes_that_are_tied_are_said_and_do_not_loop_hot(ground: Ground) 
     assert len(ground.building.requests) == 2
 
 
+async def test_a_full_disk_is_said_and_tried_again_in_a_minute(ground: Ground) -> None:
+    await ground.dataset()
+    await ground.apply()
+    await ground.people_say(6)
+    ground.building.before = OSError(28, "No space left on device")
+    await ground.loop.round()
+    await ground.loop.round()
+    status = await status_of(ground)
+    assert ready_of(status) == ("Unknown", "DatasetNotBuilt")
+    assert status.last_failure is not None
+    assert "No space left on device" in status.last_failure.message
+    assert len(ground.building.requests) == 1
+    ground.building.before = None
+    ground.clock.ahead = timedelta(seconds=61)
+    await ground.loop.round()
+    assert len(await ground.jobs()) == 1
+
+
 async def test_too_little_data_for_a_dataset_is_said(ground: Ground) -> None:
     await ground.apply()
     await ground.people_say(6)

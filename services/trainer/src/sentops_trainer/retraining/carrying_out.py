@@ -96,6 +96,12 @@ class CarryingOut:
             raise _not_built(error, for_good=True) from error
         except PlatformError as error:  # also Conflict: somebody else built at the same time
             raise _not_built(error, for_good=False) from error
+        except (
+            Exception
+        ) as error:  # a full disk, a defect: said on the status, and not tried at every look
+            log.exception("retraining_dataset_not_built", policy=policy.metadata.name)
+            why = f"The dataset could not be built: {error!r}"
+            raise NotStarted(why, Reason.DATASET_NOT_BUILT, for_good=False) from error
         version = built.version
         begun_before = (
             version.created_by == actor and version.created_at >= start.at - _CLOCKS_DIFFER
