@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sentops_core.domain.tallies import BUCKET, AnswerTally, VoteTally
 from sentops_core.store.feedback import Feedback
 from sentops_core.store.feedback_inbox import FeedbackInbox, Review
+from sentops_core.store.migrate import known_migrations, migrate
 from sentops_core.store.pool import Connection, Pool, open_connection, transaction
 from sentops_core.store.predictions import PredictionRow, Predictions
 from sentops_core.store.tallies import Kind, Tallies, runs
@@ -314,6 +315,27 @@ async def test_counts_go_with_the_month_that_is_dropped(connection: Connection) 
     await count(connection)
     answers, votes = await counted(connection)
     assert {key[0] for key in answers} == {key[0] for key in votes} == {NOW}
+
+
+async def test_an_upgrade_has_all_of_the_last_four_weeks_counted(empty_database_url: str) -> None:
+    """Answers and votes of before there were triggers; older ones lie in no window."""
+    connection = await open_connection(empty_database_url)
+    known = known_migrations()
+    await migrate(connection, [one for one in known if one.version < 8])
+    now = datetime.now(UTC)
+    rows = [a_prediction(now - timedelta(days=days)) for days in (0, 3, 27, 60)]
+    async with connection.transaction():
+        await Predictions(connection).copy_in(rows)
+        await Feedback(connection).record([a_vote(rows[1])])
+    await migrate(connection, known)
+    async with connection.transaction():
+        await count(connection)
+        tallies = Tallies(connection)
+        answers = [key async for key, _ in tallies.answers(now - timedelta(days=90), now)]
+        votes = [key async for key, _ in tallies.votes(now - timedelta(days=90), now)]
+    assert answers == [key_of(row) for row in (rows[2], rows[1], rows[0])]
+    assert votes == [key_of(rows[1])]
+    await connection.close()
 
 
 def test_neighbours_are_counted_as_one_stretch() -> None:
