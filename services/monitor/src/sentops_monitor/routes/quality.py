@@ -105,11 +105,14 @@ class QualityInLanguage(Body):
         }
 
 
-class Quality(QualityInLanguage):
-    """One version over one window, in all languages together; the commonest ones also apart."""
-
+class Place(Body):
     model_version: str
     window: str
+
+
+class Quality(QualityInLanguage, Place):
+    """One version over one window, in all languages together; the commonest ones also apart."""
+
     largest_source_share: float | None = Field(
         default=None, description="Share of the votes by the client that gave most."
     )
