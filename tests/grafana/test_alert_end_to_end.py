@@ -52,12 +52,13 @@ from tests.support.serving import served
 
 pytestmark = [
     pytest.mark.pg,
+    pytest.mark.timeout(600),
     needs_prometheus,
     needs_alertmanager,
     pytest.mark.filterwarnings("ignore:Requiring AUTH"),
 ]
 
-PATIENCE = 60
+PATIENCE = 120
 
 
 def impatient_rules(folder: Path) -> list[Path]:
