@@ -54,10 +54,10 @@ def our_server(model: ModelUnderTest, settings: Mapping[str, str]) -> ServerKind
     return ServerKind("sentops", start, takes_batches=True)
 
 
-def reference_server(model: ModelUnderTest) -> ServerKind:
+def reference_server(weights: Path) -> ServerKind:
     def start(port: int, _: Path) -> tuple[list[str], dict[str, str]]:
         command = [sys.executable, "-m", "benchmarks.reference_server"]
-        return [*command, "--model", str(model.weights), "--port", str(port)], {}
+        return [*command, "--model", str(weights), "--port", str(port)], {}
 
     return ServerKind("reference", start, takes_batches=False)
 

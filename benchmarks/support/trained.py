@@ -25,12 +25,12 @@ _LAYOUT = 1  # of the kept folder; another number makes every machine train anew
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """`weights`: the same model as float32 in a transformers folder, for the reference server."""
+    """`weights`: the same model as float32 in a transformers folder, for the reference server; None if not at hand."""
 
     uri: str
     digest: str
     folder: Path
-    weights: Path
+    weights: Path | None
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def trained(recipe: Recipe, cache: Path, *, anew: bool = False) -> ModelUnderTes
     return named(result.artifact.storage_uri, result.artifact.digest, weights, cache)
 
 
-def named(uri: str, digest: str | None, weights: Path, cache: Path) -> ModelUnderTest:
+def named(uri: str, digest: str | None, weights: Path | None, cache: Path) -> ModelUnderTest:
     """The artefact at this address; without a digest, the one that its manifest has."""
-    if not (weights / "config.json").is_file():
-        raise SystemExit(f"{weights} holds no config.json: the reference server needs the weights")
+    if weights is not None and not (weights / "config.json").is_file():
+        raise SystemExit(f"{weights} holds no config.json: it is no folder with a model's weights")
     if digest is None:
         content = place_at(uri).read_seal(MANIFEST)
         if content is None:

@@ -18,6 +18,7 @@ _WARM_UP_SECONDS = 1.0
 _BATCH = 32
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _PROBE_GRACE_SECONDS = 1.0
+_MOST_PROBES = 14  # refused ones, of which there are most, end early
 # What of an answer must not change; the rest says who gave it.
 _COMPARED = ("label", "score", "scores", "truncated")
 
@@ -128,7 +129,7 @@ async def _search(ask: Ask, server: RunningServer, plan: Plan, guess: float) -> 
         )
         return outcome.within(plan.limit)
 
-    found = await highest_sustained(sustains, max(guess, 1.0))
+    found = await highest_sustained(sustains, max(guess, 1.0), most_probes=_MOST_PROBES)
     report: dict[str, Any] = {
         "sustained_per_second": round(found.sustained, 1),
         "refused_per_second": None if found.refused is None else round(found.refused, 1),

@@ -1,12 +1,15 @@
 """The reference server and the model server answer from the same weights and the same tokenizer."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from benchmarks.support.servers import our_server, reference_server
-from benchmarks.support.trained import ModelUnderTest, Recipe, named, trained
+from benchmarks.support.servers import our_server
+from benchmarks.support.trained import ROOT, ModelUnderTest, Recipe, named, trained
 from benchmarks.support.visit import Known, Plan, visit
 from sentops_core.inference import Scorer
 from tests.support.tiny_base import build_tiny_base
@@ -44,15 +47,15 @@ def test_an_artefact_can_be_named_by_its_address_alone(
 ) -> None:
     again = named(model.uri, None, model.weights, tmp_path)
     assert again.digest == model.digest
+    assert named(model.uri, None, None, tmp_path).weights is None
     with pytest.raises(SystemExit, match=r"holds no config\.json"):
         named(model.uri, None, tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("make", [lambda model: our_server(model, {}), reference_server])
-async def test_a_visit_measures_a_real_server(make, model: ModelUnderTest) -> None:
-    plan = Plan(TEXTS, cores=[], clients=2, seconds=0.5, limit=0.5)
+async def test_a_visit_measures_a_real_server(model: ModelUnderTest) -> None:
+    plan = Plan(TEXTS, cores=[], clients=2, seconds=0.3, limit=0.5)
     known = Known()
-    first = await visit(make(model), plan, known, search=True)
+    first = await visit(our_server(model, {}), plan, known, search=True)
     assert len(known.answers) == len(TEXTS)
     assert sum(known.changed.values()) == 0
     assert first["clients"]["failed"] == 0
@@ -61,6 +64,29 @@ async def test_a_visit_measures_a_real_server(make, model: ModelUnderTest) -> No
     assert first["cold_start_seconds"] > 0.1
     assert first["open_loop"]["sustained_per_second"] > 0
     assert first["open_loop"]["at_half"]["p99_ms"] > 0
+
+
+@pytest.mark.parametrize("with_reference", [True, False])
+def test_the_whole_report_is_one_json_document(
+    with_reference: bool, model: ModelUnderTest, tmp_path: Path
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(TEXTS))
+    command = [sys.executable, "-m", "benchmarks.model", "--artifact", model.uri, "--no-search"]
+    command += ["--texts", str(texts), "--pairs", "1", "--seconds", "0.3"]
+    command += ["--weights", str(model.weights)] if with_reference else []
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
+    report = json.loads(ended.stdout)
+    assert report["model"]["digest"] == model.digest
+    assert report["changed_answers"]["sentops"]["total"] == 0
+    assert report["cpu_seconds_per_1000"]["median"] > 0
+    assert 0 < report["limit"]["share_by_cpu"] < 1
+    if with_reference:
+        assert report["beside_reference"]["agreement_of_labels"] >= 0.95
+        assert report["beside_reference"]["times_less_cpu"]["median"] > 1
+    else:
+        assert report["beside_reference"] is None
 
 
 def test_another_answer_than_alone_is_counted() -> None:
