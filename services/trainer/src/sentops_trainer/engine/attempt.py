@@ -33,11 +33,11 @@ from sentops_trainer.engine.linear import train_linear
 from sentops_trainer.engine.packaging import (
     measure,
     pack,
-    predictions,
     write_answers,
     write_card,
     write_metrics,
 )
+from sentops_trainer.engine.parity import predictions
 from sentops_trainer.engine.reference import write_reference
 from sentops_trainer.engine.team import Team, assembled, device
 from sentops_trainer.engine.trained import Trained, Workbench
@@ -188,7 +188,14 @@ def _pack(
     partial = workshop.folder / f".{_ARTIFACT}.partial"
     for leftover in (partial, workshop.artifact):
         shutil.rmtree(leftover, ignore_errors=True)
-    packed = pack(model.trained, dataset.holdout, spec.labels, partial, workshop.progress)
+    packed = pack(
+        model.trained,
+        dataset.holdout,
+        spec.labels,
+        partial,
+        workshop.progress,
+        train=dataset.train,
+    )
     write_metrics(partial, packed, model.trained.notes)
     write_answers(partial, spec.labels, dataset.holdout, packed.scored)
     write_reference(partial, dataset, packed.scored)

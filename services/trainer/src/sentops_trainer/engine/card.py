@@ -107,13 +107,24 @@ def _confusion(evaluation: Evaluation) -> str:
 
 def _serving(packed: Packed) -> str:
     parity, config = packed.parity, packed.config
-    return (
-        "## As it serves\n\n"
-        f"Precision {config.precision}; int8 gives float32's label on {parity.int8_agreement:.1%} of the held-out "
-        f"rows and loses {parity.int8_macro_f1_drop:+.4f} macro-F1; float32 is within "
-        f"{parity.fp32_max_difference:.1g} of torch. Temperature {config.temperature:.2f}, fitted on training rows. "
-        f"Texts are read up to {config.max_length} tokens."
-    )
+    lines = [
+        "## As it serves",
+        "",
+        (
+            f"Precision {config.precision}; float32 is within {parity.fp32_max_difference:.1g} of torch. The last "
+            f"layer computes {parity.last_layer.replace('first', 'the first')}. Temperature {config.temperature:.2f}, "
+            f"fitted on training rows. Texts are read up to {config.max_length} tokens."
+        ),
+        "",
+        "| precision | float32's labels | macro-F1 lost | ms of a core a text | MB | passes |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.precision} | {one.agreement:.1%} | {one.macro_f1_drop:+.4f} | {one.milliseconds:.2f} | "
+        f"{one.bytes / 1e6:.1f} | {'yes' if one.passed else 'no'} |"
+        for one in parity.tried
+    ]
+    return "\n".join(lines)
 
 
 def _settings(facts: Facts) -> str:

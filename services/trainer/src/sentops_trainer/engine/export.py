@@ -1,10 +1,12 @@
 """From the trained classifier to the ONNX graphs that may serve: float32, and int8 for half the time a text."""
 
-import copy
+import hashlib
 import logging
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sentops_trainer.engine.classifier import Classifier, TokenTable
+from sentops_trainer.engine.first_token import sharing_weights
 
 _OPSET = 18
 
@@ -39,12 +42,15 @@ def export_float(classifier: Classifier, path: Path) -> None:
     _export(classifier, path)
 
 
-def export_int8(classifier: Classifier, path: Path) -> None:
-    """Matrix products in 8 bits (weights per channel and signed, activations unsigned), and a byte table."""
+def export_int8(classifier: Classifier, path: Path, *, in_float: Iterable[str] = ()) -> None:
+    """Matrix products in 8 bits (weights per channel and signed, activations unsigned), and a byte table.
+
+    The head stays as it is, and so do the matrices named by `in_float`, as in the classifier.
+    """
     import onnx  # noqa: PLC0415 - slow to import, like the next
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
 
-    smaller = copy.deepcopy(classifier)
+    smaller = sharing_weights(classifier)
     table = smaller.encoder.get_input_embeddings()
     assert isinstance(table, TokenTable)  # noqa: S101 - load_classifier put it there
     smaller.encoder.set_input_embeddings(ByteTable(table))
@@ -62,11 +68,45 @@ def export_int8(classifier: Classifier, path: Path) -> None:
             path,
             weight_type=QuantType.QInt8,
             per_channel=True,
+            # 7 bits: sums of two products then fit the 16 that processors without VNNI have for them. With 8 some
+            # overflow there: wrong answers, others on each machine, and no faster.
+            reduce_range=True,
             op_types_to_quantize=["MatMul"],
+            nodes_to_exclude=[
+                *_products_with(model.graph, classifier, in_float),
+                *_heads(model.graph),
+            ],
             extra_options={"MatMulConstBOnly": True},
         )
     finally:
         root.setLevel(level)
+
+
+def _products_with(graph: Any, classifier: Classifier, matrices: Iterable[str]) -> list[str]:
+    """The graph's nodes that multiply by these matrices. The exporter drops their names: known by their values."""
+    from onnx import numpy_helper  # noqa: PLC0415
+
+    weights = dict(classifier.named_parameters())
+    wanted = {_digest(weights[f"{name}.weight"].detach().numpy().T) for name in matrices}
+    if not wanted:
+        return []
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type == "MatMul"
+        and node.input[1] in constants
+        and _digest(numpy_helper.to_array(constants[node.input[1]])) in wanted
+    ]
+
+
+def _heads(graph: Any) -> list[str]:
+    """The head is a Gemm, which the quantiser makes a product of that name: no work, and the last to be rounded."""
+    return [f"{node.name}_MatMul" for node in graph.node if node.op_type == "Gemm"]
+
+
+def _digest(values: npt.NDArray[Any]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest()
 
 
 def torch_logits(classifier: Classifier, rows: list[list[int]]) -> npt.NDArray[np.float32]:
