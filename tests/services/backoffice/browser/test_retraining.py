@@ -110,9 +110,9 @@ async def test_mistakes_are_told_at_their_fields_and_nothing_typed_is_lost(
         alert = page.get_by_role("alert")
         await expect(alert).to_contain_text(words("retraining.field.quality_floor"))
         await expect(page.get_by_label(words("retraining.field.quality_floor"))).to_be_focused()
-        await expect(
-            page.get_by_label(words("retraining.field.name"), exact=True)
-        ).to_have_value("my-own")
+        await expect(page.get_by_label(words("retraining.field.name"), exact=True)).to_have_value(
+            "my-own"
+        )
 
 
 async def test_fields_of_a_trigger_that_is_off_step_aside(staff: OpenStaff) -> None:
