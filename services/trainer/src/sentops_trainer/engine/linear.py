@@ -24,6 +24,9 @@ from sentops_trainer.progress import Progress
 from sentops_trainer.rows import Rows
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+# Of the median deviation: some bases have dimensions that are 0 but for rounding. Brought to the size of the others they
+# would get weights of 1e30, beside which eight bits can hold none of the others.
+_DEAD = 1e-4
 _FOLDS = 5
 _FEATURES = "features.npy"
 _log = structlog.get_logger()
@@ -68,17 +71,18 @@ def train_linear(
 def fit_head(features: Matrix, rows: Rows, strength: float, seed: int) -> Head:
     """Logistic regression on standardised features, expressed on the features as they are."""
     scaler = StandardScaler().fit(features)
+    alive = scaler.scale_ > _DEAD * np.median(scaler.scale_)
     regression = LogisticRegression(
         C=strength, class_weight="balanced", max_iter=2000, random_state=seed
     )
-    regression.fit(scaler.transform(features), rows.labels, sample_weight=rows.weights)
+    regression.fit(scaler.transform(features) * alive, rows.labels, sample_weight=rows.weights)
     coefficients, intercepts = regression.coef_, regression.intercept_
     if (
         len(coefficients) == 1
     ):  # two classes: scikit-learn keeps one row, the second class's log odds
         coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
         intercepts = np.concatenate([[0.0], intercepts])
-    weight = coefficients / scaler.scale_
+    weight = np.where(alive, coefficients / scaler.scale_, 0.0)
     return Head(weight=weight, bias=intercepts - weight @ scaler.mean_)
 
 
