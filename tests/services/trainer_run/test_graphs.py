@@ -142,6 +142,27 @@ def test_the_matrices_named_stay_in_float_and_all_others_do_not(
     assert products(tmp_path / "mixed") == {"MatMul": always + 2, "MatMulInteger": 10}
 
 
+def test_with_a_scale_by_token_the_company_of_other_texts_changes_no_answer(
+    tmp_path: Path,
+) -> None:
+    import onnxruntime
+
+    from sentops_trainer.engine.export import export_int8, torch_logits
+
+    classifier = a_classifier()
+    errors = {}
+    for by_token in (False, True):
+        export_int8(classifier, tmp_path / "model", by_token=by_token)
+        found = answered(tmp_path / "model", TEXTS)
+        errors[by_token] = np.abs(found - torch_logits(classifier, TEXTS)).mean()
+    assert errors[True] < errors[False]
+    session = onnxruntime.InferenceSession(tmp_path / "model", providers=["CPUExecutionProvider"])
+    alike = [TEXTS[2], [*TEXTS[2][:-2], 49, 3]]
+    batch = {"input_ids": alike, "attention_mask": np.ones_like(alike)}
+    together = session.run(["logits"], batch)[0]
+    assert together == pytest.approx(answered(tmp_path / "model", alike), abs=1e-5)
+
+
 def test_what_8_bits_move_in_torch_they_move_in_the_graph(tmp_path: Path) -> None:
     """So that the search, which exports nothing, finds the matrices that the served graph would suffer by."""
     from sentops_trainer.engine.export import export_int8
@@ -152,10 +173,12 @@ def test_what_8_bits_move_in_torch_they_move_in_the_graph(tmp_path: Path) -> Non
     assert len(groups) == 2 * 4
     assert sum(group.share for group in groups) == pytest.approx(1)
     every = {matrix for group in groups for matrix in group.matrices}
-    export_int8(classifier, tmp_path / "float", in_float=every)
+    export_int8(classifier, tmp_path / "float", in_float=every, by_token=True)
     exact = answered(tmp_path / "float", TEXTS)
     for group in groups:
-        export_int8(classifier, tmp_path / "one", in_float=every - set(group.matrices))
+        export_int8(
+            classifier, tmp_path / "one", in_float=every - set(group.matrices), by_token=True
+        )
         moved = float(np.abs(answered(tmp_path / "one", TEXTS) - exact).mean())
         assert moved == pytest.approx(group.shift, rel=0.3)
 
@@ -186,7 +209,7 @@ def test_measuring_leaves_the_classifier_as_it_was() -> None:
 def a_graph(precision: Any, milliseconds: float, *, megabytes: int = 1, passed: bool = True) -> Any:
     from sentops_trainer.engine.parity import Tried
 
-    return Tried(precision, (), 1.0, 0.0, megabytes * 10**6, milliseconds, passed)
+    return Tried(precision, "8 bits by text", (), 1.0, 0.0, megabytes * 10**6, milliseconds, passed)
 
 
 @pytest.mark.parametrize(

@@ -116,11 +116,11 @@ def _serving(packed: Packed) -> str:
             f"fitted on training rows. Texts are read up to {config.max_length} tokens."
         ),
         "",
-        "| precision | float32's labels | macro-F1 lost | ms of a core a text | MB | passes |",
-        "|---|---|---|---|---|---|",
+        "| precision | activations | float32's labels | macro-F1 lost | ms of a core a text | MB | passes |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {one.precision} | {one.agreement:.1%} | {one.macro_f1_drop:+.4f} | {one.milliseconds:.2f} | "
+        f"| {one.precision} | {one.activations} | {one.agreement:.1%} | {one.macro_f1_drop:+.4f} | {one.milliseconds:.2f} | "
         f"{one.bytes / 1e6:.1f} | {'yes' if one.passed else 'no'} |"
         for one in parity.tried
     ]

@@ -42,10 +42,13 @@ def export_float(classifier: Classifier, path: Path) -> None:
     _export(classifier, path)
 
 
-def export_int8(classifier: Classifier, path: Path, *, in_float: Iterable[str] = ()) -> None:
+def export_int8(
+    classifier: Classifier, path: Path, *, in_float: Iterable[str] = (), by_token: bool = False
+) -> None:
     """Matrix products in 8 bits (weights per channel and signed, activations unsigned), and a byte table.
 
     The head stays as it is, and so do the matrices named by `in_float`, as in the classifier.
+    With `by_token` each token's activations have their own scale.
     """
     import onnx  # noqa: PLC0415 - slow to import, like the next
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
@@ -80,6 +83,12 @@ def export_int8(classifier: Classifier, path: Path, *, in_float: Iterable[str] =
         )
     finally:
         root.setLevel(level)
+    if by_token:
+        from sentops_trainer.engine.by_token import scale_by_token  # noqa: PLC0415 - needs onnx
+
+        quantised = onnx.load(path)
+        scale_by_token(quantised.graph)
+        onnx.save(quantised, path)
 
 
 def _products_with(graph: Any, classifier: Classifier, matrices: Iterable[str]) -> list[str]:

@@ -22,6 +22,7 @@ from sentops_trainer.rows import Rows
 
 Precision = Literal["fp32", "int8", "mixed"]
 LastLayer = Literal["first token", "all tokens"]
+Activations = Literal["float", "8 bits by text", "8 bits by token"]
 
 MIN_AGREEMENT = 0.985
 MAX_MACRO_F1_DROP = 0.005
@@ -43,6 +44,7 @@ class Tried:
     """A graph beside the float32 one on the held-out rows; `milliseconds` of one core, for one text."""
 
     precision: Precision
+    activations: Activations
     in_float: tuple[str, ...]
     agreement: float
     macro_f1_drop: float
@@ -81,6 +83,7 @@ class Graph:
     """An exported graph as it would serve, and what it answers for the held-out rows."""
 
     precision: Precision
+    activations: Activations
     in_float: tuple[str, ...]
     scorer: Scorer
     scored: list[Scored]
@@ -117,34 +120,35 @@ class Candidates:
 def choose(
     candidates: Candidates, holdout: Rows, train: Rows, report: Callable[[str], None]
 ) -> Choice:
-    """Export, compare and time: int8 first; where it answers otherwise, also graphs with some matrices in float.
+    """Export, compare and time: int8 first; where it answers otherwise, int8 by token, then some in float.
 
     `train` tells which matrices: the held-out rows only say whether a graph passes.
     """
     report("exporting fp32")
     exact = _FloatGraph.of(candidates, holdout)
-    graphs = [Graph("fp32", (), exact.scorer, exact.scorer.score(holdout.texts))]
+    graphs = [Graph("fp32", "float", (), exact.scorer, exact.scorer.score(holdout.texts))]
 
-    def add(name: str, kept: Sequence[Group], precision: Precision) -> bool:
-        report(f"exporting {name}")
+    def add(kept: Sequence[Group], precision: Precision, *, by_token: bool) -> bool:
+        report(f"exporting {precision}")
         in_float = [matrix for group in kept for matrix in group.matrices]
         scorer = candidates.built(
-            name,
+            f"{precision}-{len(graphs)}",
             precision,
-            lambda path: export_int8(exact.classifier, path, in_float=in_float),
+            lambda path: export_int8(exact.classifier, path, in_float=in_float, by_token=by_token),
             beside=[exact.scorer],
         )
         groups = tuple(sorted(group.name for group in kept))
-        graph = Graph(precision, groups, scorer, scorer.score(holdout.texts))
+        activations: Activations = "8 bits by token" if by_token else "8 bits by text"
+        graph = Graph(precision, activations, groups, scorer, scorer.score(holdout.texts))
         graphs.append(graph)
         return _passes(*_beside(graphs[0], graph, holdout))
 
-    if not add("int8", (), "int8"):
+    if not (add((), "int8", by_token=False) or add((), "int8", by_token=True)):
         report("measuring what 8 bits move")
         rows = candidates.encoder.encode(_spread(train.texts))
         groups = measure_groups(exact.classifier, rows)
         for kept in _mixtures(groups):
-            if add(f"mixed-{len(graphs)}", kept, "mixed"):
+            if add(kept, "mixed", by_token=True):
                 break  # the next would compute more of it in float
     report("measuring on the held-out rows")
     tried = _tried(graphs, holdout)
@@ -259,6 +263,7 @@ def _tried(graphs: list[Graph], holdout: Rows) -> list[Tried]:
         found.append(
             Tried(
                 precision=graph.precision,
+                activations=graph.activations,
                 in_float=graph.in_float,
                 agreement=round(agreement, 6),
                 macro_f1_drop=round(drop, 6),

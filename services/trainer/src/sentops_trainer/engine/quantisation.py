@@ -102,7 +102,7 @@ def _logits_and_work(
 
 @contextmanager
 def _in_8_bits(matrices: Iterable[nn.Linear]) -> Iterator[None]:
-    """These answer as the quantised graph does: weights signed by channel, activations unsigned by text."""
+    """These answer as the quantised graph does: weights signed by channel, activations by token."""
     hooks = [matrix.register_forward_hook(_Rounded(matrix)) for matrix in matrices]
     try:
         yield
@@ -127,8 +127,6 @@ class _Rounded:
 
 
 def _rounded(values: Tensor) -> Tensor:
-    """To the 256 steps between the smallest and the largest, zero among them."""
-    low, high = values.min().clamp_max(0.0), values.max().clamp_min(0.0)
-    step = ((high - low) / 255).clamp_min(1e-12)
-    zero = (-low / step).round()
-    return ((values / step + zero).round().clamp(0, 255) - zero) * step
+    """To 127 steps on either side of zero, by token."""
+    step = (values.abs().amax(dim=-1, keepdim=True) / 127).clamp_min(1e-12)
+    return (values / step).round() * step
