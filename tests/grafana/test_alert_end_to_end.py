@@ -1,6 +1,5 @@
 """From people's votes to a mail and back: the real monitor on a real PostgreSQL, Prometheus with the rules, Alertmanager, a mail server."""
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -35,8 +34,7 @@ from sentops_trainer.settings import LocalSettings
 from sentops_web.app import create_web
 from sentops_web.settings import Settings as WebSettings
 from sentops_web.spool import Spool
-from tests.grafana.test_alert_mail import alerting
-from tests.grafana.test_rules import FILES
+from tests.support.alerting import alerting, impatient_rules
 from tests.support.alertmanager import needs_alertmanager
 from tests.support.builders import a_model_version
 from tests.support.eventually import eventually
@@ -59,17 +57,6 @@ pytestmark = [
 ]
 
 PATIENCE = 120
-
-
-def impatient_rules(folder: Path) -> list[Path]:
-    """The rules as they are, but for how long something must last."""
-    folder.mkdir()
-    copies = []
-    for file in FILES:
-        copy = folder / file.name
-        copy.write_text(re.sub(r"^( +for:) .*$", r"\1 1s", file.read_text(), flags=re.MULTILINE))
-        copies.append(copy)
-    return copies
 
 
 async def goes_live(pool: Pool, number: int, *, instead_of: ModelVersion | None) -> ModelVersion:

@@ -1,60 +1,19 @@
 """What people get by mail: a real Alertmanager with compose's configuration, and a real mail server."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.grafana.test_rules import ALERTS
-from tests.support.alertmanager import (
-    Alertmanager,
-    config_of_compose,
-    needs_alertmanager,
-    running_alertmanager,
-)
+from tests.support.alerting import alerting
+from tests.support.alertmanager import needs_alertmanager
 from tests.support.eventually import eventually
-from tests.support.smtp import MailServer, mail_server
 
 pytestmark = [needs_alertmanager, pytest.mark.filterwarnings("ignore:Requiring AUTH")]
 
 LOGIN = ("sentops", "pa$$ word")
-
-
-def at_once(config: dict[str, Any]) -> dict[str, Any]:
-    """The same configuration, less patient."""
-    text = yaml.safe_dump(config)
-    for key in ("group_wait", "group_interval"):
-        lines = [
-            f"{line.split(key)[0]}{key}: 1s" if f"{key}:" in line else line
-            for line in text.splitlines()
-        ]
-        text = "\n".join(lines)
-    changed: dict[str, Any] = yaml.safe_load(text)
-    return changed
-
-
-@contextmanager
-def alerting(
-    folder: Path, *, login: tuple[str, str] | None = None
-) -> Iterator[tuple[Alertmanager, MailServer]]:
-    with mail_server(login) as server:
-        config = config_of_compose(
-            folder,
-            ALERT_EMAIL_TO="ops@example.org",
-            SMTP_HOST="127.0.0.1",
-            SMTP_PORT=str(server.port),
-            SMTP_FROM="sentops@example.org",
-            SMTP_USER=login[0] if login else "",
-            SMTP_PASSWORD=login[1] if login else "",
-            SMTP_REQUIRE_TLS="false",
-            DOMAIN="sentiment.example.org",
-        )
-        with running_alertmanager(at_once(config), folder / "alertmanager") as alertmanager:
-            yield alertmanager, server
 
 
 def an_alert(

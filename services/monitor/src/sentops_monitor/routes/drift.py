@@ -1,23 +1,17 @@
 """GET /drift: how far each version's texts and answers have moved from its training."""
 
 from datetime import UTC, datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import Field
 
 from sentops_core.domain.base import Body
 from sentops_core.domain.drift import DriftFigures, Feature, FeatureDrift
 from sentops_core.domain.errors import Unavailable
+from sentops_monitor.deps import WatchDep
 from sentops_monitor.round import Figures
-from sentops_monitor.watch import Watch
 
 router = APIRouter(tags=["drift"])
-
-
-def _watch(request: Request) -> Watch:
-    watch: Watch = request.state.watch
-    return watch
 
 
 class FeatureReport(Body):
@@ -84,7 +78,7 @@ class DriftReport(Body):
     summary="How far texts and answers have moved from the training, by version and window",
     response_model_exclude_none=True,
 )
-async def drift(watch: Annotated[Watch, Depends(_watch)]) -> DriftReport:
+async def drift(watch: WatchDep) -> DriftReport:
     figures = watch.current(datetime.now(UTC))
     if figures is None:
         raise Unavailable(f"The drift is not known just now: {watch.trouble}")

@@ -2,24 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import Field
 
 from sentops_core.domain.base import Body
 from sentops_core.domain.errors import Unavailable
 from sentops_core.domain.quality import Accuracy, ClassQuality
 from sentops_core.domain.quality_figures import EVERY_LANGUAGE, QualityFigures
+from sentops_monitor.deps import WatchDep
 from sentops_monitor.round import Figures
-from sentops_monitor.watch import Watch
 
 router = APIRouter(tags=["quality"])
-
-
-def _watch(request: Request) -> Watch:
-    watch: Watch = request.state.watch
-    return watch
 
 
 class Measured(Body):
@@ -158,7 +152,7 @@ class QualityReport(Body):
     summary="What people's votes say of the answers, by version, window and language",
     response_model_exclude_none=True,
 )
-async def quality(watch: Annotated[Watch, Depends(_watch)]) -> QualityReport:
+async def quality(watch: WatchDep) -> QualityReport:
     figures = watch.current(datetime.now(UTC))
     if figures is None:
         raise Unavailable(f"The quality is not known just now: {watch.trouble}")
