@@ -49,7 +49,7 @@ async def test_a_correction_trains_a_version_that_serves_and_can_be_rolled_back(
     wrong = next(label for label in prediction["scores"] if label != prediction["label"])
     vote = {"prediction_id": prediction["prediction_id"], "feedback": wrong, "note": "ironico"}
     await platform.post(platform.web, "/api/feedback", vote, expect=201)
-    moved = 'sentops_feedback_accuracy_ratio{version="sentiment-v1"'
+    moved = 'sentops_feedback_accuracy_ratio{language="all",version="sentiment-v1"'
     await platform.until(lambda: metrics_of(platform), lambda text: moved in text, 30)
     forged = {**vote, "prediction_id": prediction["prediction_id"][:-4] + "0000"}
     await platform.post(platform.web, "/api/feedback", forged, expect=404)
