@@ -65,8 +65,9 @@ async def test_a_correction_trains_a_version_that_serves_and_can_be_rolled_back(
     first_version = await platform.version("sentiment-v1")
     assert version["spec"]["artifact"]["digest"] != first_version["spec"]["artifact"]["digest"]
     later = await platform.served("sentiment-v2")
-    lineage = await platform.get(
-        platform.backoffice, f"/backoffice/api/lineage/{later['prediction_id']}"
+    address = f"/backoffice/api/lineage/{later['prediction_id']}"
+    lineage = await platform.until(  # once web's spool has reached the database
+        lambda: platform.get(platform.backoffice, address), bool, 20
     )
     assert second in str(lineage)
     assert "v3" in str(lineage)
