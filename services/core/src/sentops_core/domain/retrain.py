@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from sentops_core.domain.quality_figures import WINDOWS
 from sentops_core.domain.resources import (
     DriftTrigger,
     Metric,
@@ -14,7 +15,6 @@ from sentops_core.domain.resources import (
     RetrainPolicy,
     RetrainStart,
     ScheduleTrigger,
-    TimeWindow,
     TriggerName,
 )
 from sentops_core.domain.schedules import last_time
@@ -22,12 +22,6 @@ from sentops_core.domain.schedules import last_time
 POLICY_LABEL = "sentops.dev/retrain-policy"  # on a TrainingJob: the policy that asked for it
 FRESH_FOR = timedelta(minutes=30)  # the monitor writes its figures every few seconds
 DAY = timedelta(hours=24)
-WINDOWS = {
-    TimeWindow.HOUR: timedelta(hours=1),
-    TimeWindow.DAY: timedelta(hours=24),
-    TimeWindow.WEEK: timedelta(days=7),
-    TimeWindow.FOUR_WEEKS: timedelta(days=28),
-}
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ SELECT max((status ->> 'completionTime')::timestamptz) FILTER (
          ORDER BY created_at DESC, name DESC
          LIMIT 500) AS newest
 """
-# Of several that run, the one that has been silent the longest.
+# Of several that run, the one that has been silent the longest. The second condition is that of the index of open jobs.
 _RUNNING = """
 SELECT coalesce(newest.at, j.updated_at) AS at,
        (j.status -> 'trainerStatus' ->> 'progressPercentage')::double precision / 100 AS progress

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from sentops_core.domain.quality_figures import WINDOWS
 from sentops_core.domain.resources import QualityMetric, RetrainStart, TimeWindow, TriggerName
-from sentops_core.domain.retrain import POLICY_LABEL, WINDOWS, DriftFigure, QualityFigure
+from sentops_core.domain.retrain import POLICY_LABEL, DriftFigure, QualityFigure
 from sentops_core.store.datasets import VersionRow
 from sentops_core.store.pool import Connection
 
