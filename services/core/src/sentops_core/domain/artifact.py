@@ -7,10 +7,12 @@ from pydantic import Field, StringConstraints
 
 from sentops_core.domain.base import Body, Digest, Label, Moment
 from sentops_core.domain.evaluation import Evaluation
+from sentops_core.domain.fast_path import FastPath
 
 MANIFEST = "manifest.json"
 CONFIG = "config.json"
 MODEL = "model.onnx"
+STUDENT = "student.onnx"  # only where config.json names a fast path
 TOKENIZER = "tokenizer.json"
 GOLDEN = "golden.jsonl"
 CARD = "card.md"
@@ -45,6 +47,7 @@ class InferenceConfig(Body):
     temperature: float = Field(gt=0)
     precision: Literal["fp32", "int8", "mixed"]
     golden_tolerance: float = Field(gt=0, le=0.2)
+    fast_path: FastPath | None = None
 
 
 class GoldenPrediction(Body):

@@ -5,18 +5,14 @@ batch, so the same text would otherwise get another answer in other company; and
 the matrix kernels at about 90 % of their peak, so padding a batch only adds work.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from sentops_core.domain.artifact import (
     CONFIG,
@@ -27,47 +23,17 @@ from sentops_core.domain.artifact import (
     InferenceConfig,
 )
 from sentops_core.domain.errors import ArtifactError
+from sentops_core.inference.golden import read_golden
+from sentops_core.inference.scored import Scored
+from sentops_core.inference.session import open_session
+from sentops_core.inference.vocabulary import Vocabulary
+from sentops_core.inference.words import explain, first_line
 
 # No tokenizer in use yields fewer tokens than one per 32 characters of a real text, so what lies beyond would be
 # truncated anyway; cutting it first makes a text of a megabyte cost no more than a page.
 _CHARACTERS_PER_TOKEN = 32
 _INPUTS = ("input_ids", "attention_mask")
 _OUTPUT = "logits"
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One answer; `truncated` says that the end of the text was not read."""
-
-    label: str
-    score: float
-    scores: dict[str, float]
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Vocabulary:
-    """A tokenizer set to truncate, and what it was read from."""
-
-    tokenizer: Tokenizer
-    sha256: str
-    max_length: int
-
-    @classmethod
-    def read(cls, path: Path, max_length: int, known: Iterable["Vocabulary"] = ()) -> "Vocabulary":
-        """The one that is known already, or the file's; ArtifactError when the file is no tokenizer."""
-        try:
-            content = path.read_bytes()
-            sha256 = hashlib.sha256(content).hexdigest()
-            for one in known:
-                if (one.sha256, one.max_length) == (sha256, max_length):
-                    return one
-            tokenizer = Tokenizer.from_buffer(content)
-            tokenizer.no_padding()
-            tokenizer.enable_truncation(max_length=max_length)
-        except Exception as error:  # the library raises plain Exception
-            raise ArtifactError(f"{TOKENIZER} cannot be read: {_first_line(error)}") from error
-        return cls(tokenizer, sha256, max_length)
 
 
 class Scorer:
@@ -91,7 +57,7 @@ class Scorer:
         config = _read_config(folder / CONFIG)
         known = [scorer.vocabulary for scorer in beside]
         vocabulary = Vocabulary.read(folder / TOKENIZER, config.max_length, known)
-        scorer = cls(config, vocabulary, _open_session(folder / MODEL, threads), folder)
+        scorer = cls(config, vocabulary, open_session(folder / MODEL, threads), folder)
         scorer._check_graph()
         return scorer
 
@@ -115,7 +81,7 @@ class Scorer:
     def verify_golden(self) -> None:
         """Raise ArtifactError unless every golden prediction of the folder is reproduced."""
         count = 0
-        for count, golden in enumerate(_read_golden(self.folder / GOLDEN), start=1):
+        for count, golden in enumerate(read_golden(self.folder / GOLDEN), start=1):
             self._check_golden(golden, line=count)
         if count == 0:
             raise ArtifactError(
@@ -165,7 +131,7 @@ class Scorer:
         try:
             row = self._run(self._encode("A first text.")[0])
         except Exception as error:  # onnxruntime's errors share no base class
-            raise ArtifactError(f"{MODEL} does not run: {_first_line(error)}") from error
+            raise ArtifactError(f"{MODEL} does not run: {first_line(error)}") from error
         if row.shape != (len(self.config.labels),):
             raise ArtifactError(
                 f"{MODEL} gives logits of shape {row.shape}, {CONFIG} names {len(self.config.labels)} labels"
@@ -180,59 +146,7 @@ def _read_config(path: Path) -> InferenceConfig:
     except OSError as error:
         raise ArtifactError(f"{CONFIG} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        raise ArtifactError(f"{CONFIG} is not valid: {_explain(error)}") from error
+        raise ArtifactError(f"{CONFIG} is not valid: {explain(error)}") from error
     if len(set(config.labels)) != len(config.labels):
         raise ArtifactError(f"{CONFIG} names a label twice: {list(config.labels)}")
     return config
-
-
-def _open_session(path: Path, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = (
-        False  # patterns are per input shape, and every text has its own length
-    )
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # spinning doubles CPU on shared cores
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise ArtifactError(f"{MODEL} cannot be loaded: {_first_line(error)}") from error
-
-
-def _read_golden(path: Path) -> Iterator[GoldenPrediction]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{GOLDEN} cannot be read: {_first_line(error)}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield GoldenPrediction.model_validate_json(line)
-        except ValidationError as error:
-            raise ArtifactError(
-                f"{GOLDEN} line {number} is not valid: {_explain(error)}"
-            ) from error
-
-
-def write_golden(path: Path, predictions: list[GoldenPrediction]) -> None:
-    """golden.jsonl, one prediction a line."""
-    lines = [
-        json.dumps(prediction.model_dump(mode="json"), ensure_ascii=False)
-        for prediction in predictions
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
