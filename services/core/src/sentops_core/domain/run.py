@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sentops_core.domain.base import Body, Digest, Label, Moment
 from sentops_core.domain.evaluation import Evaluation, MustPass, PairedComparison
+from sentops_core.domain.fast_path import FastPathMode, FastPathReport
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import Hyperparameters, Method, MustPassExample, TrainerStatus
 
@@ -41,6 +42,7 @@ class RunSpec(Body):
     labels: tuple[Label, ...]
     method: Method
     hyperparameters: Hyperparameters
+    fast_path: FastPathMode = FastPathMode.AUTO
     must_pass: tuple[MustPassExample, ...] = ()
     champion: ChampionRef | None = None
     output_uri: str = Field(
@@ -61,7 +63,12 @@ class RunResult(Body):
     reason: Reason
     message: str = Field(max_length=1000)
     artifact: PublishedArtifact | None = None
-    evaluation: Evaluation | None = None
+    evaluation: Evaluation | None = Field(
+        default=None, description="Of what serves: of the cascade, where there is a fast path."
+    )
+    fast_path: FastPathReport | None = Field(
+        default=None, description="None where none was asked for."
+    )
     paired: PairedComparison | None = None
     must_pass: MustPass | None = None
     seconds: float = Field(default=0, ge=0)
