@@ -1,13 +1,15 @@
 """Answering from an artefact folder."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sentops_core.domain.artifact import CONFIG, GOLDEN, MODEL, TOKENIZER
+from sentops_core.domain.artifact import CONFIG, GOLDEN, MODEL, STUDENT, TOKENIZER
 from sentops_core.domain.errors import ArtifactError
+from sentops_core.domain.fast_path import FastPath
 from sentops_core.inference import Scorer
 from tests.support.artifacts import build_artifact
 
@@ -152,3 +154,56 @@ def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
     onnx.save(model, folder / MODEL)
     with pytest.raises(ArtifactError, match=r"it takes .*token_type_ids"):
         Scorer.load(folder)
+
+
+CASCADE = FastPath(temperature=1.0, threshold=0.8)
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cascade") / "built"
+    return build_artifact(folder, fast_path=CASCADE).folder
+
+
+def test_the_student_answers_what_it_is_sure_of_and_the_full_model_the_rest(cascade: Path) -> None:
+    both, alone = Scorer.load(cascade), Scorer.load(cascade, fast_path=False)
+    both.verify_golden()
+    clear, faint = both.score(["good great love", "good"])
+
+    assert (clear.label, clear.path) == ("positive", "fast")
+    assert clear.score < alone.score_one("good great love").score
+    assert faint == alone.score_one("good")
+    assert faint.path == "full"
+    assert np.array_equal(both.logits(["good great love"]), alone.logits(["good great love"]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda path: path.unlink(), r"names a fast path, and student\.onnx is missing"),
+        (lambda path: path.write_text("no protobuf"), r"student\.onnx cannot be loaded"),
+        (
+            lambda path: path.write_bytes(_graph_of_two_labels(path)),
+            r"student\.onnx gives logits of shape \(2,\), config\.json names 3 labels",
+        ),
+    ],
+)
+def test_a_student_that_cannot_answer_refuses_the_artifact_unless_it_is_not_asked(
+    tmp_path: Path, damage: Callable[[Path], object], complaint: str
+) -> None:
+    folder = build_artifact(tmp_path / "built", fast_path=CASCADE).folder
+    damage(folder / STUDENT)
+
+    with pytest.raises(ArtifactError, match=complaint):
+        Scorer.load(folder)
+    assert not Scorer.load(folder, fast_path=False).has_fast_path
+
+
+def test_a_config_without_a_fast_path_is_one_that_older_servers_read(tmp_path: Path) -> None:
+    folder = build_artifact(tmp_path / "built").folder
+    assert "fast_path" not in (folder / CONFIG).read_text()
+
+
+def _graph_of_two_labels(student: Path) -> bytes:
+    other = build_artifact(student.parent.parent / "two", graph_labels=2).folder
+    return (other / MODEL).read_bytes()

@@ -19,11 +19,13 @@ from sentops_core.domain.artifact import (
     CONFIG,
     GOLDEN,
     MODEL,
+    STUDENT,
     TOKENIZER,
     GoldenPrediction,
     InferenceConfig,
 )
 from sentops_core.domain.evaluation import ClassScores, Evaluation
+from sentops_core.domain.fast_path import FastPath
 from sentops_core.inference import Scorer, write_golden
 
 LABELS = ("negative", "neutral", "positive")
@@ -72,10 +74,12 @@ def build_artifact(
     layers: int = 1,
     max_length: int = 16,
     model_name: str = "sentiment",
+    fast_path: FastPath | None = None,
     before_sealing: Change = lambda _: None,
 ) -> BuiltArtifact:
     """A sealed artefact whose words decide the label; `strength` makes versions differ.
 
+    With a `fast_path` a student half as sure as the model answers the texts of several words with one leaning.
     `hidden` and `layers` give it the size and cost of a real one; `graph_labels` makes the graph contradict
     config.json; `before_sealing` damages the folder so that the damage is sealed in.
     """
@@ -91,7 +95,10 @@ def build_artifact(
         temperature=1.0,
         precision="fp32",
         golden_tolerance=0.01,
+        fast_path=fast_path,
     )
+    if fast_path is not None:
+        onnx.save(_graph(len(labels), strength / 2, 8, 1), folder / STUDENT)
     (folder / CONFIG).write_text(config.model_dump_json())
     (folder / CARD).write_text("# A tiny model\n")
     write_golden(folder / GOLDEN, _golden(folder) if graph_labels is None else [])

@@ -47,7 +47,8 @@ class InferenceConfig(Body):
     temperature: float = Field(gt=0)
     precision: Literal["fp32", "int8", "mixed"]
     golden_tolerance: float = Field(gt=0, le=0.2)
-    fast_path: FastPath | None = None
+    # Left out where there is none: servers older than it refuse a field that they do not know.
+    fast_path: FastPath | None = Field(default=None, exclude_if=lambda found: found is None)
 
 
 class GoldenPrediction(Body):

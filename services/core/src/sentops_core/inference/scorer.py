@@ -3,8 +3,11 @@
 Texts go through the session one at a time. Dynamically quantised graphs scale their activations over the whole
 batch, so the same text would otherwise get another answer in other company; and on a CPU one text already keeps
 the matrix kernels at about 90 % of their peak, so padding a batch only adds work.
+
+An artefact may have a fast path: a student a hundredth the cost, asked first, whose answer stands where it is sure.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -18,11 +21,13 @@ from sentops_core.domain.artifact import (
     CONFIG,
     GOLDEN,
     MODEL,
+    STUDENT,
     TOKENIZER,
     GoldenPrediction,
     InferenceConfig,
 )
 from sentops_core.domain.errors import ArtifactError
+from sentops_core.domain.fast_path import AnswerPath
 from sentops_core.inference.golden import read_golden
 from sentops_core.inference.scored import Scored
 from sentops_core.inference.session import open_session
@@ -32,50 +37,89 @@ from sentops_core.inference.words import explain, first_line
 # No tokenizer in use yields fewer tokens than one per 32 characters of a real text, so what lies beyond would be
 # truncated anyway; cutting it first makes a text of a megabyte cost no more than a page.
 _CHARACTERS_PER_TOKEN = 32
-_INPUTS = ("input_ids", "attention_mask")
+_IDS, _MASK = "input_ids", "attention_mask"
 _OUTPUT = "logits"
+_OUTPUTS = [_OUTPUT]
+
+Feeds = dict[str, NDArray[np.int64]]
 
 
 class Scorer:
     """A loaded artefact. Safe to call from several threads at once: each call computes on its own thread."""
 
     def __init__(
-        self, config: InferenceConfig, vocabulary: "Vocabulary", session: Any, folder: Path
+        self,
+        config: InferenceConfig,
+        vocabulary: "Vocabulary",
+        session: Any,
+        folder: Path,
+        student: Any = None,
     ) -> None:
         self.config = config
         self.folder = folder
         self.vocabulary = vocabulary
         self._session = session
+        self._student = student
+        self._ones = np.ones((1, config.max_length), dtype=np.int64)
+        self._ones.flags.writeable = False
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1, beside: Iterable["Scorer"] = ()) -> Self:
+    def load(
+        cls,
+        folder: Path,
+        *,
+        threads: int = 1,
+        beside: Iterable["Scorer"] = (),
+        fast_path: bool = True,
+    ) -> Self:
         """The scorer of an artefact folder; ArtifactError when the folder cannot be served.
 
         Versions mostly share their base's tokenizer, and a multilingual one takes seconds and 300 MB: it is taken
-        from the scorers `beside` which it will live, if one has the same.
+        from the scorers `beside` which it will live, if one has the same. Without `fast_path` the full model answers
+        every text, and the student is not even loaded.
         """
         config = _read_config(folder / CONFIG)
         known = [scorer.vocabulary for scorer in beside]
         vocabulary = Vocabulary.read(folder / TOKENIZER, config.max_length, known)
-        scorer = cls(config, vocabulary, open_session(folder / MODEL, threads), folder)
-        scorer._check_graph()
+        session = open_session(folder / MODEL, threads)
+        student = None
+        if fast_path and config.fast_path is not None:
+            student = _open_student(folder / STUDENT)
+        scorer = cls(config, vocabulary, session, folder, student)
+        scorer._check_graph(session, MODEL)
+        if student is not None:
+            scorer._check_graph(student, STUDENT)
         return scorer
+
+    @property
+    def has_fast_path(self) -> bool:
+        """Whether some texts may be answered by the student."""
+        return self._student is not None
 
     def score(self, texts: list[str]) -> list[Scored]:
         """Label and probabilities of each text, in order."""
         return [self.score_one(text) for text in texts]
 
     def score_one(self, text: str) -> Scored:
+        """The student's answer where it is sure enough, else the full model's; the text is tokenised once."""
         encoding, truncated = self._encode(text)
-        probabilities = self._probabilities(self._run(encoding))
-        best = int(np.argmax(probabilities))
-        scores = dict(zip(self.config.labels, probabilities.tolist(), strict=True))
-        label = self.config.labels[best]
-        return Scored(label=label, score=scores[label], scores=scores, truncated=truncated)
+        feeds = self._feeds(encoding)
+        if self._student is not None and (fast := self.config.fast_path):
+            shares = softmax(_run(self._student, feeds).tolist(), fast.temperature)
+            if max(shares) >= fast.threshold:
+                return self._answer(shares, "fast", truncated=truncated)
+        shares = softmax(_run(self._session, feeds).tolist(), self.config.temperature)
+        return self._answer(shares, "full", truncated=truncated)
+
+    def _answer(self, shares: list[float], path: AnswerPath, *, truncated: bool) -> Scored:
+        labels = self.config.labels
+        score = max(shares)
+        scores = dict(zip(labels, shares, strict=True))
+        return Scored(labels[shares.index(score)], score, scores, truncated, path)
 
     def logits(self, texts: list[str]) -> NDArray[np.float32]:
-        """Raw logits of shape (texts, labels), before the temperature."""
-        rows = [self._run(self._encode(text)[0]) for text in texts]
+        """The full model's raw logits of shape (texts, labels), before the temperature."""
+        rows = [_run(self._session, self._feeds(self._encode(text)[0])) for text in texts]
         return np.stack(rows) if rows else np.empty((0, len(self.config.labels)), dtype=np.float32)
 
     def verify_golden(self) -> None:
@@ -107,37 +151,46 @@ class Scorer:
         encoding = self.vocabulary.tokenizer.encode(self.config.prefix + text[:longest])
         return encoding, len(text) > longest or bool(encoding.overflowing)
 
-    def _run(self, encoding: Encoding) -> NDArray[np.float32]:
-        feeds = {
-            "input_ids": np.array([encoding.ids], dtype=np.int64),
-            "attention_mask": np.array([encoding.attention_mask], dtype=np.int64),
-        }
-        row: NDArray[np.float32] = self._session.run([_OUTPUT], feeds)[0][0]
-        return row
+    def _feeds(self, encoding: Encoding) -> Feeds:
+        ids = np.array([encoding.ids], dtype=np.int64)
+        return {_IDS: ids, _MASK: self._ones[:, : ids.shape[1]]}  # one text: nothing is padding
 
-    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        scaled = logits.astype(np.float64) / self.config.temperature
-        exponents = np.exp(scaled - scaled.max())
-        shares: NDArray[np.float64] = exponents / exponents.sum()
-        return shares
-
-    def _check_graph(self) -> None:
-        inputs = sorted(entry.name for entry in self._session.get_inputs())
-        outputs = [entry.name for entry in self._session.get_outputs()]
-        if inputs != sorted(_INPUTS) or _OUTPUT not in outputs:
+    def _check_graph(self, session: Any, name: str) -> None:
+        inputs = sorted(entry.name for entry in session.get_inputs())
+        outputs = [entry.name for entry in session.get_outputs()]
+        if inputs != sorted((_IDS, _MASK)) or _OUTPUT not in outputs:
             raise ArtifactError(
-                f"{MODEL} must take {list(_INPUTS)} and give {_OUTPUT!r}; it takes {inputs} and gives {outputs}"
+                f"{name} must take {[_IDS, _MASK]} and give {_OUTPUT!r}; it takes {inputs} and gives {outputs}"
             )
         try:
-            row = self._run(self._encode("A first text.")[0])
+            row = _run(session, self._feeds(self._encode("A first text.")[0]))
         except Exception as error:  # onnxruntime's errors share no base class
-            raise ArtifactError(f"{MODEL} does not run: {first_line(error)}") from error
+            raise ArtifactError(f"{name} does not run: {first_line(error)}") from error
         if row.shape != (len(self.config.labels),):
             raise ArtifactError(
-                f"{MODEL} gives logits of shape {row.shape}, {CONFIG} names {len(self.config.labels)} labels"
+                f"{name} gives logits of shape {row.shape}, {CONFIG} names {len(self.config.labels)} labels"
             )
         if not np.isfinite(row).all():
-            raise ArtifactError(f"{MODEL} gives logits that are not finite numbers")
+            raise ArtifactError(f"{name} gives logits that are not finite numbers")
+
+
+def softmax(logits: list[float], temperature: float) -> list[float]:
+    """Probabilities; of a handful of labels in a fifth of the time that numpy takes."""
+    highest = max(logits)
+    exponents = [math.exp((logit - highest) / temperature) for logit in logits]
+    total = sum(exponents)
+    return [exponent / total for exponent in exponents]
+
+
+def _run(session: Any, feeds: Feeds) -> NDArray[np.float32]:
+    row: NDArray[np.float32] = session.run(_OUTPUTS, feeds)[0][0]
+    return row
+
+
+def _open_student(path: Path) -> Any:
+    if not path.is_file():
+        raise ArtifactError(f"{CONFIG} names a fast path, and {STUDENT} is missing")
+    return open_session(path, 1)
 
 
 def _read_config(path: Path) -> InferenceConfig:
