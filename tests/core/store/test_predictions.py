@@ -1,12 +1,14 @@
 """Predictions: no acknowledged row is lost or doubled, months come and go, a client can be forgotten."""
 
 import asyncio
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
 from sentops_core.store.feedback import Feedback
+from sentops_core.store.migrate import known_migrations, migrate, require_current
 from sentops_core.store.pool import Connection, Pool, open_connection, transaction
 from sentops_core.store.predictions import Erasure, Predictions, moment_of
 from tests.support.rows import NOW, a_prediction, a_vote, uuid7_at
@@ -192,3 +194,28 @@ async def test_forgetting_a_client_leaves_no_text_key_vote_or_example_and_marks_
     assert await predictions.erase_client("client-a") == Erasure(0, 0, 0, ())
     rows = await connection.fetch("SELECT erased_rows FROM dataset_versions ORDER BY name")
     assert [row[0] for row in rows] == [2, 1, 0]
+
+
+async def test_months_from_before_the_fast_path_take_which_model_answered(
+    empty_database_url: str,
+) -> None:
+    connection = await open_connection(empty_database_url)
+    before = [one for one in known_migrations() if one.version < 9]
+    await migrate(connection, before)
+    old = a_prediction()
+    await connection.execute("SELECT ensure_predictions_month($1)", old.created_at)
+    record = {name: value for name, value in asdict(old).items() if name != "path"}
+    await connection.copy_records_to_table(
+        "predictions", records=[tuple(record.values())], columns=list(record)
+    )
+    await migrate(connection)
+    await require_current(connection, before)  # programs from before it can still be returned to
+    fast, later = a_prediction(path="fast"), a_prediction(NOW + timedelta(days=40), path="full")
+    async with connection.transaction():
+        assert await Predictions(connection).copy_in([fast, later]) == 2
+    for row in (old, fast, later):
+        assert await Predictions(connection).get(row.id, row.created_at) == row
+    with pytest.raises(asyncpg.CheckViolationError, match="path"):
+        async with connection.transaction():
+            await Predictions(connection).copy_in([replace(a_prediction(), path="slow")])
+    await connection.close()

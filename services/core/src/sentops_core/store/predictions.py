@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from sentops_core.domain.fast_path import AnswerPath
 from sentops_core.store.pool import Connection
 
 
@@ -26,6 +27,7 @@ class PredictionRow:
     model_version: str
     digest: str
     shadow: bool = False
+    path: AnswerPath | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_predictions (LIKE predictions INCLUDING
 _MOVE_IN = """
 WITH moved AS (
     INSERT INTO predictions (id, created_at, client, text, text_hash, label, score, scores, language,
-                             truncated, variant, model_version, digest, shadow)
+                             truncated, variant, model_version, digest, shadow, path)
     SELECT id, created_at, client, text, text_hash, label, score, scores, language,
-           truncated, variant, model_version, digest, shadow
+           truncated, variant, model_version, digest, shadow, path
       FROM incoming_predictions
         ON CONFLICT (created_at, id) DO NOTHING
     RETURNING 1
@@ -60,13 +62,13 @@ SELECT count(*) FROM moved
 _EMPTY_INCOMING = "TRUNCATE incoming_predictions"
 _GET = """
 SELECT id, created_at, client, text, text_hash, label, score, scores, language,
-       truncated, variant, model_version, digest, shadow
+       truncated, variant, model_version, digest, shadow, path
   FROM predictions
  WHERE created_at = $1 AND id = $2
 """
 _RECENT = """
 SELECT id, created_at, client, text, text_hash, label, score, scores, language,
-       truncated, variant, model_version, digest, shadow
+       truncated, variant, model_version, digest, shadow, path
   FROM predictions
  WHERE client = $1 AND (created_at, id) < ($2, $3) AND NOT shadow
  ORDER BY created_at DESC, id DESC

@@ -25,6 +25,7 @@ CREATE TABLE predictions (
     model_version  text        NOT NULL,
     digest         text        NOT NULL,
     shadow         boolean     NOT NULL DEFAULT false,
+    path           text        CHECK (path IN ('full', 'fast')), -- NULL before there was a choice
     PRIMARY KEY (created_at, id)
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX predictions_client_recent ON predictions (client, created_at DESC);
