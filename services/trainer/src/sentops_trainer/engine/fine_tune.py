@@ -108,6 +108,7 @@ def train_fine_tune(
         encoder=encoder,
         calibration_logits=logits,
         calibration_labels=parts.validation.labels,
+        calibration_rows=parts.validation_rows,
         notes={
             "learning_curve": trainer.state.log_history,
             "resumed_from": checkpoint.name if checkpoint else None,
@@ -156,6 +157,7 @@ def _lean_to_rare_labels(classifier: Classifier, rows: Rows) -> None:
 class _Parts:
     fitted: Rows
     validation: Rows
+    validation_rows: npt.NDArray[np.int64]
 
 
 def _split(rows: Rows, seed: int) -> _Parts:
@@ -165,7 +167,7 @@ def _split(rows: Rows, seed: int) -> _Parts:
     fitted, validation = train_test_split(
         np.arange(len(rows)), test_size=size, random_state=seed, stratify=rows.labels
     )
-    return _Parts(fitted=rows.at(fitted), validation=rows.at(validation))
+    return _Parts(rows.at(fitted), rows.at(validation), validation)
 
 
 class _FineTuner(Trainer):

@@ -64,6 +64,7 @@ def train_linear(
         encoder=encoder,
         calibration_logits=logits,
         calibration_labels=rows.labels,
+        calibration_rows=np.arange(len(rows)),
         notes={"regularisation": curve, "chosen_strength": strength},
     )
 

@@ -25,10 +25,14 @@ class Workbench:
 
 @dataclass(frozen=True)
 class Trained:
-    """`calibration_*` come from training rows that the logits' model did not see; `notes` go to metrics.json."""
+    """`calibration_*` come from training rows that the logits' model did not see; `notes` go to metrics.json.
+
+    `calibration_rows` are their numbers among the training rows.
+    """
 
     classifier: Classifier
     encoder: Encoder
     calibration_logits: npt.NDArray[np.floating]
     calibration_labels: npt.NDArray[np.int64]
+    calibration_rows: npt.NDArray[np.int64]
     notes: dict[str, object] = field(default_factory=dict)
