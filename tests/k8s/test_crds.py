@@ -285,6 +285,7 @@ OTHER_JOB: dict[str, Json] = {
     "output": {"storageUri": "pvc://other/place"},
     "gate": {},
     "promotion": {},
+    "fastPath": "Off",
     "suspend": False,
     "backoffLimit": 7,
     "activeDeadlineSeconds": 777,

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from sentops_core.domain.evaluation import ClassScores, Evaluation, PairedComparison
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     ArtifactRef,
@@ -89,6 +90,18 @@ def an_evaluation(
         confusion=((1, 0, 0), (0, 1, 0), (0, 0, 1)),
         calibration_error=0.04,
     )
+
+
+def a_fast_path_report(**fields: object) -> FastPathReport:
+    defaults: dict[str, object] = {
+        "used": True,
+        "message": "Used: as good as the full model.",
+        "share": 0.625,
+        "macro_f1": 0.748,
+        "full_macro_f1": 0.75,
+        "agreement": 0.985,
+    }
+    return FastPathReport.model_validate({**defaults, **fields})
 
 
 def a_comparison(

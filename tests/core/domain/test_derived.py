@@ -8,6 +8,7 @@ from sentops_core.domain.derived import (
     to_champion_ref,
     to_run_spec,
 )
+from sentops_core.domain.fast_path import FastPathMode
 from sentops_core.domain.plan import RegisterVersion
 from sentops_core.domain.resources import (
     DesiredState,
@@ -23,11 +24,12 @@ MUST_PASS = [{"text": "Wonderful.", "label": "positive"}]
 
 
 def test_a_run_is_told_everything_of_its_job_that_matters() -> None:
-    job = a_training_job("first", gate={"mustPass": MUST_PASS})
+    job = a_training_job("first", gate={"mustPass": MUST_PASS}, fast_path="Forced")
     spec = to_run_spec(job, 3, a_champion())
     assert (spec.training_job, spec.attempt, spec.champion) == ("first", 3, a_champion())
     assert (spec.dataset_uri, spec.output_uri) == ("file:///data/v1", "file:///store")
     assert [one.label for one in spec.must_pass] == ["positive"]
+    assert spec.fast_path is FastPathMode.FORCED
 
 
 @pytest.mark.parametrize("phase", list(ModelVersionPhase))

@@ -30,6 +30,7 @@ from tests.support.builders import (
     a_champion,
     a_comparison,
     a_digest,
+    a_fast_path_report,
     a_lenient_gate,
     a_result,
     a_run,
@@ -105,7 +106,9 @@ def test_a_pod_reason_shows_in_the_condition() -> None:
 
 
 def test_a_good_result_registers_a_version_then_succeeds() -> None:
-    job, step = after(a_training_job(), TrainingObservation(run=finished()))
+    found = finished(fast_path=a_fast_path_report())
+    job, step = after(a_training_job(), TrainingObservation(run=found))
+    assert job.status.fast_path == a_fast_path_report()
     (action,) = step.actions
     assert isinstance(action, RegisterVersion)
     assert action.desired_state is DesiredState.CHAMPION

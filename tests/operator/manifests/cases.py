@@ -99,6 +99,7 @@ def run_spec_of(job: TrainingJob, **run: Any) -> RunSpec:
             "labels": spec.dataset.labels,
             "method": spec.trainer.method,
             "hyperparameters": spec.trainer.hyperparameters,
+            "fast_path": spec.fast_path,
             "must_pass": spec.gate.must_pass,
             "output_uri": spec.output.storage_uri,
             **run,

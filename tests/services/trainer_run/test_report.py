@@ -11,6 +11,7 @@ from sentops_core.domain.reasons import Reason
 from sentops_core.domain.run import PublishedArtifact, RunExit, RunResult
 from sentops_trainer import report
 from sentops_trainer.report import MAX_BYTES, as_line, deliver
+from tests.support.builders import a_fast_path_report
 
 
 def a_result(labels: int, *, must_pass: int = 0, label_length: int = 8) -> RunResult:
@@ -45,6 +46,7 @@ def a_result(labels: int, *, must_pass: int = 0, label_length: int = 8) -> RunRe
             storage_uri="s3://bucket/" + "p" * 200, digest="sha256:" + "2" * 64, size_bytes=10**9
         ),
         evaluation=evaluation,
+        fast_path=a_fast_path_report(used=False, message="è" * 300),
         paired=paired,
         must_pass=MustPass(total=100, failed=("é" * 80,) * must_pass),
         seconds=1234.5,
@@ -75,6 +77,8 @@ def test_any_result_fits_and_keeps_what_the_gate_counts(
     assert bool(read.must_pass.failed) == bool(must_pass)
     assert read.paired is not None
     assert read.paired.only_candidate_right == 5_000
+    assert read.fast_path is not None
+    assert read.fast_path.share == 0.625
 
 
 def test_the_file_and_stdout_carry_the_same_line(tmp_path: Path) -> None:

@@ -59,6 +59,9 @@ def _shorter_and_shorter(result: RunResult) -> list[RunResult]:
         numbers = tuple(str(number) for number, _ in enumerate(result.must_pass.failed, start=1))
         then(must_pass=result.must_pass.model_copy(update={"failed": numbers}))
     then(message=result.message[:200])
+    if result.fast_path is not None:
+        said = result.fast_path.message[:80]
+        then(fast_path=result.fast_path.model_copy(update={"message": said}))
     if result.evaluation is not None:
         worst = sorted(result.evaluation.per_class.items(), key=lambda item: item[1].recall)
         kept = dict(worst[: len(worst) // 2])  # the gate has a floor for recall

@@ -7,6 +7,7 @@ from uuid_utils import uuid4
 
 from sentops_core.domain.base import Body, Document, ResourceName, StorageUri
 from sentops_core.domain.errors import InvalidInput
+from sentops_core.domain.fast_path import FastPathMode
 from sentops_core.domain.resources import (
     API_VERSION,
     BaseModelRef,
@@ -50,6 +51,7 @@ class TrainRequest(Body):
     hyperparameters: Hyperparameters = Hyperparameters()
     gate: Gate = Gate()
     promotion: Promotion = Promotion()
+    fast_path: FastPathMode = FastPathMode.AUTO
 
 
 def _form(body: object) -> str:
@@ -81,6 +83,7 @@ def to_training_job(
             output=Output(storage_uri=output),
             gate=request.gate,
             promotion=request.promotion,
+            fast_path=request.fast_path,
         )
     except ValidationError as error:
         # Each field was checked; what is left is how they fit together.

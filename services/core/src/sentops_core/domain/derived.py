@@ -27,6 +27,7 @@ def to_run_spec(job: TrainingJob, attempt: int, champion: ChampionRef | None) ->
         labels=spec.dataset.labels,
         method=spec.trainer.method,
         hyperparameters=spec.trainer.hyperparameters,
+        fast_path=spec.fast_path,
         must_pass=spec.gate.must_pass,
         champion=champion,
         output_uri=spec.output.storage_uri,

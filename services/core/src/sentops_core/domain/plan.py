@@ -183,6 +183,7 @@ def _finished(
     draft = draft.to(
         TrainingJobPhase.EVALUATING,
         evaluation=result.evaluation,
+        fast_path=result.fast_path,
         trainer_status=run.progress or draft.status.trainer_status,
     ).condition("Trained", TRUE, Reason.RUN_FINISHED, result.message)
     if seen.version_name is None and _compared_with_another(result, seen.champion):

@@ -53,6 +53,7 @@ def _job_spec(spec: RetrainPolicySpec, dataset: DatasetRef, store_uri: str) -> T
             output=Output(storage_uri=store_uri),
             gate=template.gate,
             promotion=template.promotion,
+            fast_path=template.fast_path,
             backoff_limit=template.backoff_limit,
             active_deadline_seconds=template.active_deadline_seconds,
             ttl_seconds_after_finished=template.ttl_seconds_after_finished,

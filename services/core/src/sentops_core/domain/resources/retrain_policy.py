@@ -20,6 +20,7 @@ from sentops_core.domain.base import (
     ResourceName,
 )
 from sentops_core.domain.conditions import Condition
+from sentops_core.domain.fast_path import FastPathMode
 from sentops_core.domain.resources.common import API_VERSION, Deadline, Metadata, Metric, Seconds
 from sentops_core.domain.resources.gate import Gate
 from sentops_core.domain.resources.rollout import Promotion
@@ -144,6 +145,7 @@ class TrainingTemplate(Document):
     pod_template: PodTemplate = PodTemplate()
     gate: Gate = Gate()
     promotion: Promotion = Promotion()
+    fast_path: FastPathMode = FastPathMode.AUTO
     backoff_limit: Integer = Field(default=2, ge=0, le=20)
     active_deadline_seconds: Deadline | None = None
     ttl_seconds_after_finished: Seconds = 86_400

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from sentops_core.domain.base import Document, Flag, Integer, ModelName, Moment, Percentage
 from sentops_core.domain.conditions import Condition
 from sentops_core.domain.evaluation import Evaluation
+from sentops_core.domain.fast_path import FastPathMode, FastPathReport
 from sentops_core.domain.resources.common import (
     API_VERSION,
     Deadline,
@@ -38,6 +39,7 @@ class TrainingJobSpec(Document):
     output: Output
     gate: Gate = Gate()
     promotion: Promotion = Promotion()
+    fast_path: FastPathMode = FastPathMode.AUTO
     suspend: Flag = False
     backoff_limit: Integer = Field(default=2, ge=0, le=20)
     active_deadline_seconds: Deadline | None = None
@@ -95,6 +97,7 @@ class TrainingJobStatus(Document):
     job_name: str | None = None
     trainer_status: TrainerStatus | None = None
     evaluation: Evaluation | None = None
+    fast_path: FastPathReport | None = None
     gate_result: GateResult | None = None
     model_version_ref: NameRef | None = None
     conditions: tuple[Condition, ...] = ()
