@@ -40,11 +40,13 @@ from tests.services.cli.a_platform import (
     TOKEN,
     Platform,
     a_dataset,
+    a_job,
     a_version,
     finished,
     serving,
 )
 from tests.services.cli.support import free_port
+from tests.support.builders import a_fast_path_report
 
 EVALUATION = Evaluation(
     rows=600,
@@ -248,6 +250,7 @@ def test_a_watched_training_shows_progress_and_ends_with_the_verdict(platform: P
         finished(
             TrainingJobPhase.SUCCEEDED,
             evaluation=EVALUATION,
+            fast_path=a_fast_path_report(),
             gate_result=passed,
             model_version_ref=NameRef(name="sentiment-3"),
         ),
@@ -261,6 +264,10 @@ def test_a_watched_training_shows_progress_and_ends_with_the_verdict(platform: P
     assert lines[0] == "mine  Queued  Another run is under way."
     assert lines[1] == "mine  Running  42 %  1:15 left  loss 0.4123"
     assert "mine: accuracy 0.800, macro-F1 0.750 on 600 held-out rows" in lines
+    assert (
+        "Fast path: 62% of the texts answered early, macro-F1 0.748 with it and 0.750 without, "
+        "98.5% the same label"
+    ) in lines
     assert "Gate against sentiment-1: Pass on 600 samples, McNemar p = 0.0412" in lines
     assert (
         "  macro_f1 0.75, champion 0.79, difference -0.040 (90 % interval -0.060 to -0.020)"
@@ -270,10 +277,16 @@ def test_a_watched_training_shows_progress_and_ends_with_the_verdict(platform: P
 
 
 def test_a_rejected_training_exits_with_5_and_says_why(platform: Platform) -> None:
-    platform.script = [finished(TrainingJobPhase.REJECTED, evaluation=EVALUATION, gate_result=GATE)]
+    slower = a_fast_path_report(used=False, message="It costs 0.012 of macro-F1.")
+    platform.script = [
+        finished(
+            TrainingJobPhase.REJECTED, evaluation=EVALUATION, fast_path=slower, gate_result=GATE
+        )
+    ]
     done = sentops(platform, "train", "--watch")
     assert done.returncode == 5
     assert "macro_f1 fell by more than 0.03." in done.stdout
+    assert "Fast path not used: It costs 0.012 of macro-F1. (62%" in done.stdout
 
 
 def test_a_failed_training_exits_with_1(platform: Platform) -> None:
@@ -286,7 +299,17 @@ def test_only_what_was_asked_for_is_sent_to_the_trainer(platform: Platform) -> N
     done = sentops(
         platform,
         *("train", "v1", "--base", "english-small", "--promotion", "manual"),
-        *("--epochs", "2", "--learning-rate", "5e-5", "--seed", "7", "--json"),
+        *(
+            "--fast-path",
+            "off",
+            "--epochs",
+            "2",
+            "--learning-rate",
+            "5e-5",
+            "--seed",
+            "7",
+            "--json",
+        ),
     )
     assert json.loads(done.stdout)["status"]["phase"] == "Running"
     assert platform.received == [
@@ -297,6 +320,7 @@ def test_only_what_was_asked_for_is_sent_to_the_trainer(platform: Platform) -> N
                 "method": "FineTune",
                 "base": "english-small",
                 "promotion": {"mode": "Manual"},
+                "fast_path": "Off",
                 "hyperparameters": {"epochs": 2, "learningRate": "5e-5", "seed": 7},
             },
         )
@@ -313,6 +337,21 @@ def test_versions_are_listed_one_per_line(platform: Platform) -> None:
     assert lines[0].startswith("version\tstate\ttraffic")
     assert lines[1].startswith("sentiment-2\tLive\t100 %")
     assert len(lines) == 3
+
+
+def test_a_version_tells_what_its_fast_path_is_worth_if_its_training_is_still_known(
+    platform: Platform,
+) -> None:
+    assert "Fast path" not in sentops(platform, "versions", "sentiment-2").stdout
+    status = finished(
+        TrainingJobPhase.SUCCEEDED,
+        fast_path=a_fast_path_report(),
+        model_version_ref=NameRef(name="sentiment-2"),
+    )
+    platform.jobs["first-linear"] = [a_job("first-linear", status)]
+    shown = sentops(platform, "versions", "sentiment-2").stdout
+    assert "Fast path: 62% of the texts answered early" in shown
+    assert "Fast path" not in sentops(platform, "versions", "sentiment-1").stdout
 
 
 @pytest.mark.parametrize(

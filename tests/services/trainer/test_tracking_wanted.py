@@ -32,6 +32,7 @@ from sentops_trainer.tracking.wanted import (
 from tests.support.builders import (
     NOW,
     a_digest,
+    a_fast_path_report,
     a_model_version,
     a_result,
     a_run,
@@ -126,6 +127,20 @@ def test_what_is_trained_is_judged_before_its_run_is_over() -> None:
     assert run.status == "RUNNING"
     assert run.tags["sentops.dev/phase"] == "Evaluating"
     assert metrics(run)["macro_f1"] == 0.75
+    assert not [name for name in metrics(run) if name.startswith("fast_path")]
+
+
+def test_what_the_fast_path_is_worth_is_told_beside_the_full_model() -> None:
+    judged = a_finished_run(fast_path=a_fast_path_report(used=False))
+    (run,) = Story().sees(None).sees(a_run()).sees(judged).runs()
+    told = {name: value for name, value in metrics(run).items() if name.startswith("fast_path")}
+    assert told == {
+        "fast_path.used": 0,
+        "fast_path.share": 0.625,
+        "fast_path.macro_f1": 0.748,
+        "fast_path.full_macro_f1": 0.75,
+        "fast_path.agreement": 0.985,
+    }
 
 
 def test_a_finished_job_shows_all_its_numbers() -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.services import Service, parse
 from sentops_core.domain.conditions import Condition
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.resources import (
     GateMetricResult,
     GateResult,
@@ -117,6 +118,8 @@ def verdict_lines(job: TrainingJob) -> Iterator[str]:
             f"{name}: accuracy {evaluation.accuracy:.3f}, macro-F1 {evaluation.macro_f1:.3f} "
             f"on {evaluation.rows} held-out rows"
         )
+    if job.status.fast_path is not None:
+        yield fast_path_line(job.status.fast_path)
     gate = job.status.gate_result
     if gate is not None:
         yield from gate_lines(gate)
@@ -131,6 +134,17 @@ def verdict_lines(job: TrainingJob) -> Iterator[str]:
             yield f"{name} failed: {reason(job)}"
         case _:
             yield f"{name} is {phase.value}."
+
+
+def fast_path_line(report: FastPathReport) -> str:
+    """What the student is worth on the held-out rows, whether it serves or not."""
+    figures = (
+        f"{report.share:.0%} of the texts answered early, macro-F1 {report.macro_f1:.3f} with it and "
+        f"{report.full_macro_f1:.3f} without, {report.agreement:.1%} the same label"
+    )
+    if report.used:
+        return f"Fast path: {figures}"
+    return f"Fast path not used: {report.message} ({figures})"
 
 
 def gate_lines(gate: GateResult) -> Iterator[str]:
@@ -168,6 +182,12 @@ def exit_code_of(job: TrainingJob) -> ExitCode:
 def passed(job: TrainingJob) -> bool:
     gate = job.status.gate_result
     return gate is not None and gate.verdict is Verdict.PASS
+
+
+def made(job: TrainingJob, version: str) -> bool:
+    """Whether the version came of this job; names of jobs are used again."""
+    reference = job.status.model_version_ref
+    return reference is not None and reference.name == version
 
 
 def clock(seconds: float) -> str:

@@ -10,7 +10,7 @@ from sentops_cli.addresses import not_running, runs_elsewhere
 from sentops_cli.commands.options import DEFAULT_HOME, HomeOption, JsonOption, UrlOption, ask
 from sentops_cli.first_run import list_jobs
 from sentops_cli.home import Home, home_at
-from sentops_cli.jobs import clock, progress_line
+from sentops_cli.jobs import clock, made, progress_line
 from sentops_cli.leftovers import describe, find_leftovers
 from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.output import print_json, print_rows, say, terminal
@@ -143,7 +143,7 @@ async def _ask_facts(services: Services) -> dict[str, Any]:
     champion: dict[str, Any] | None = None
     if serving is not None:
         champion = {"version": serving.model_version, "digest": serving.digest}
-        trained = next((job for job in jobs if _made(job, serving.model_version)), None)
+        trained = next((job for job in jobs if made(job, serving.model_version)), None)
         if trained is not None and trained.status.evaluation is not None:
             champion["evaluation"] = trained.status.evaluation.to_document()
     return {
@@ -159,11 +159,6 @@ async def _quality(services: Services, version: str) -> list[dict[str, Any]] | N
     except CommandError:
         return None
     return [one for one in report["versions"] if one["model_version"] == version]
-
-
-def _made(job: TrainingJob, version: str) -> bool:
-    reference = job.status.model_version_ref
-    return reference is not None and reference.name == version
 
 
 def _tell_elsewhere(home: Path, url: str | None, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from sentops_cli.output import print_json, say, terminal
 from sentops_cli.screen import screen_for
 from sentops_cli.services import Services
 from sentops_cli.state import read_state
+from sentops_core.domain.fast_path import FastPathMode
 from sentops_core.domain.resources import Method, PromotionMode, TrainingJob
 
 
@@ -26,6 +27,12 @@ class PromotionName(StrEnum):
     AUTO = "auto"
     MANUAL = "manual"
     NEVER = "never"
+
+
+class FastPathName(StrEnum):
+    OFF = "off"
+    AUTO = "auto"
+    FORCED = "forced"
 
 
 _METHODS = {MethodName.LINEAR: Method.LINEAR, MethodName.FINE_TUNE: Method.FINE_TUNE}
@@ -51,6 +58,12 @@ def train(  # noqa: PLR0913 - the options of the command
     promotion: Annotated[
         PromotionName | None,
         typer.Option(help="Whether the version goes live by itself when it passes."),
+    ] = None,
+    fast_path: Annotated[
+        FastPathName | None,
+        typer.Option(
+            help="A small student that answers easy texts: off, auto (where it costs no quality), forced."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=100)] = None,
     learning_rate: Annotated[
@@ -81,6 +94,7 @@ def train(  # noqa: PLR0913 - the options of the command
         "promotion": {"mode": PromotionMode[promotion.name].value}
         if promotion is not None
         else None,
+        "fast_path": FastPathMode[fast_path.name].value if fast_path is not None else None,
         "hyperparameters": {
             key: value for key, value in hyperparameters.items() if value is not None
         },

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from sentops_cli.commands.options import DEFAULT_HOME, HomeOption, JsonOption, ask
-from sentops_cli.jobs import gate_lines, short
+from sentops_cli.jobs import fast_path_line, gate_lines, get_job, made, short
 from sentops_cli.outcome import CommandError, ExitCode
 from sentops_cli.output import print_json, print_rows, say
 from sentops_cli.services import Services, parse
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.resources import ModelVersion, Routing
 
 VersionArgument = Annotated[
@@ -27,11 +28,10 @@ def versions(
 ) -> None:
     """List the model versions: which one answers, what each measured, how the gate judged it."""
     if name is not None:
-        version = ask(home, lambda services: get_version(services, name))
         if as_json:
-            print_json(version.to_document())
+            print_json(ask(home, lambda services: get_version(services, name)).to_document())
         else:
-            for line in description(version):
+            for line in ask(home, lambda services: _described(services, name)):
                 say(line)
         return
     found = ask(home, list_versions)
@@ -113,6 +113,17 @@ async def get_version(services: Services, name: str) -> ModelVersion:
     return parse_version(await services.trainer.get(f"/model-versions/{name}"))
 
 
+async def _described(services: Services, name: str) -> list[str]:
+    version = await get_version(services, name)
+    if version.spec.training_job_ref is None:
+        return description(version)
+    try:
+        job = await get_job(services.trainer, version.spec.training_job_ref.name)
+    except CommandError:  # removed, or made elsewhere: the version says enough
+        return description(version)
+    return description(version, job.status.fast_path if made(job, name) else None)
+
+
 def parse_version(document: object) -> ModelVersion:
     return parse(ModelVersion, document)
 
@@ -140,7 +151,7 @@ def version_row(version: ModelVersion) -> tuple[str, ...]:
     )
 
 
-def description(version: ModelVersion) -> list[str]:
+def description(version: ModelVersion, fast_path: FastPathReport | None = None) -> list[str]:
     lines = [
         f"{version.metadata.name}: {version.status.phase.value}, {version.status.traffic_percent} % of traffic",
         f"Artefact {version.spec.artifact.digest} ({version.spec.artifact.size_bytes:,} bytes)",
@@ -150,6 +161,8 @@ def description(version: ModelVersion) -> list[str]:
         lines.append(f"Training job {version.spec.training_job_ref.name}")
     if version.spec.gate_result is not None:
         lines += gate_lines(version.spec.gate_result)
+    if fast_path is not None:
+        lines.append(fast_path_line(fast_path))
     lines += [
         f"{one.type} {one.status.value} ({one.reason.value}): {one.message}"
         for one in version.status.conditions

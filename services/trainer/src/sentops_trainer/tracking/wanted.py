@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sentops_core.domain.conditions import is_true
 from sentops_core.domain.evaluation import Evaluation
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     GateResult,
@@ -156,6 +157,7 @@ def _run(row: TrainingJobRow, attempt: Attempt) -> WantedRun:
         at = _milliseconds(attempt.ended_at or attempt.started_at)
         points += [
             *_evaluation_points(status.evaluation, at),
+            *_fast_path_points(status.fast_path, at),
             *_gate_points(status.gate_result, at),
         ]
     return WantedRun(
@@ -234,6 +236,14 @@ def _evaluation_points(evaluation: Evaluation, at: int) -> Iterator[Point]:
         for name, value in scores.model_dump().items():
             values[f"{name}.{label}"] = value
     yield from _points(values, at)
+
+
+def _fast_path_points(report: FastPathReport | None, at: int) -> Iterator[Point]:
+    if report is None:
+        return
+    values: dict[str, object] = report.model_dump(exclude={"used", "message"})
+    values["used"] = int(report.used)
+    yield from _points({f"fast_path.{name}": value for name, value in values.items()}, at)
 
 
 def _gate_points(result: GateResult | None, at: int) -> Iterator[Point]:
