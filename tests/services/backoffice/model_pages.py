@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from sentops_core.artifacts import publish_folder
 from sentops_core.domain.conditions import Condition, ConditionStatus
 from sentops_core.domain.evaluation import ClassScores, Evaluation
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.promotion import judge
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
@@ -86,6 +87,7 @@ async def add_trained(
     phase: ModelVersionPhase = ModelVersionPhase.PENDING,
     answers: bool = True,
     card: str = "",
+    fast_path: FastPathReport | None = None,
     **spec: object,
 ) -> Trained:
     """`training-<number>` became `sentiment-v<number>`."""
@@ -118,6 +120,7 @@ async def add_trained(
         start_time=at,
         completion_time=at + timedelta(minutes=7),
         evaluation=evaluation,
+        fast_path=fast_path,
         gate_result=verdict,
         model_version_ref=NameRef(name=version_name),
     )

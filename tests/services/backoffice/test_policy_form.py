@@ -74,6 +74,7 @@ def test_a_comma_is_a_decimal_point() -> None:
         ({"method": "Magic"}, {"method": "choice"}),
         ({"base": "other"}, {"base_uri": "base"}),
         ({"promotion": "Perhaps"}, {"promotion": "choice"}),
+        ({"fast_path": "Perhaps"}, {"fast_path": "choice"}),
         ({"gate_macro_f1": "2"}, {"gate_macro_f1": "number"}),
     ],
 )
@@ -112,6 +113,7 @@ def test_each_mistake_is_told_at_its_field(
                     "mustPass": [{"text": "Rotto.", "label": "negative"}],
                 },
                 "promotion": {"mode": "Manual", "rollout": {"steps": [{"setWeight": 10}]}},
+                "fastPath": "Forced",
                 "backoffLimit": 7,
             },
         ),

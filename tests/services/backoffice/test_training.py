@@ -13,7 +13,7 @@ from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.training_jobs import TrainingJobs
 from tests.services.backoffice.model_pages import add_running, add_texts, add_trained
 from tests.services.backoffice.support import XSS, Browser, RecordingTrainer, a_backoffice
-from tests.support.builders import a_training_job
+from tests.support.builders import a_fast_path_report, a_training_job
 from tests.support.postgres import a_free_port
 
 pg = pytest.mark.pg
@@ -44,6 +44,7 @@ def test_a_full_form_says_all_that_the_api_takes() -> None:
             "gate_recall": "0.5",
             "gate_rows": "200",
             "must_pass": "negative: it arrived: broken\n\nPositive: great",
+            "fast_path": "Off",
             "promotion": "Manual",
             "takeover": "in_steps",
             "shadow_minutes": "30",
@@ -68,6 +69,7 @@ def test_a_full_form_says_all_that_the_api_takes() -> None:
             {"label": "positive", "text": "great"},
         ],
     }
+    assert found.body["fast_path"] == "Off"
     rollout = found.body["promotion"]["rollout"]
     assert (rollout["shadowSeconds"], rollout["minSamples"]) == (1800, 50)
     assert {"analysis": True} in rollout["steps"]
@@ -91,6 +93,7 @@ def test_a_full_form_says_all_that_the_api_takes() -> None:
         ("must_pass", "no label here"),
         ("must_pass", "negative: x\n" * 101),
         ("promotion", "Maybe"),
+        ("fast_path", "Sometimes"),
         ("takeover", "quickly"),
         ("min_votes", "3"),
     ],
@@ -216,8 +219,10 @@ async def test_a_finished_job_is_not_followed_and_has_the_curve_of_its_artefact(
     admin: Browser, pool: Pool, tmp_path: Path, api: httpx.AsyncClient
 ) -> None:
     async with transaction(pool) as connection:
-        await add_trained(connection, tmp_path, 1, wrong=(1, 2, 3))
+        fast_path = a_fast_path_report()
+        await add_trained(connection, tmp_path, 1, wrong=(1, 2, 3), fast_path=fast_path)
     page = (await admin.client.get("/backoffice/training/training-1")).text
+    assert "Macro-F1 without it" in page
     assert "data-live=" not in page
     assert "sentiment-v1" in page
     points = (await api.get("/backoffice/api/training-jobs/training-1/curve")).json()["points"]

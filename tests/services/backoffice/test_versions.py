@@ -17,7 +17,7 @@ from sentops_core.store.pool import Pool, transaction
 from sentops_core.store.predictions import Predictions
 from tests.services.backoffice.model_pages import NOW, add_texts, add_trained
 from tests.services.backoffice.support import XSS, Browser, RecordingTrainer
-from tests.support.builders import a_model_version
+from tests.support.builders import a_fast_path_report, a_model_version
 from tests.support.rows import a_prediction
 
 pg = pytest.mark.pg
@@ -109,10 +109,10 @@ async def fill(pool: Pool, folder: Path) -> None:
     async with transaction(pool) as connection:
         await add_texts(connection)
         await add_trained(connection, folder, 1, wrong=(1, 2, 3), phase=Phase.ARCHIVED)
-        await add_trained(
-            connection, folder, 2, wrong=(1, 2), phase=Phase.LIVE, card=f"# C\n\n{XSS}"
-        )
-        await add_trained(connection, folder, 3, wrong=range(25))
+        live = {"phase": Phase.LIVE, "card": f"# C\n\n{XSS}", "fast_path": a_fast_path_report()}
+        await add_trained(connection, folder, 2, wrong=(1, 2), **live)
+        slow = a_fast_path_report(used=False, message=f"It costs 0.012 {XSS}")
+        await add_trained(connection, folder, 3, wrong=range(25), fast_path=slow)
         await add_trained(connection, folder, 4, wrong=(1,))
 
 
@@ -148,15 +148,22 @@ async def test_a_version_shows_its_evidence(
     assert "Of the rows labelled" in page
     assert 'class="confusion"' in page
     assert "training-3" in page
+    assert "Fast path" in page
+    assert "not used" in page
+    assert "It costs 0.012 &lt;script" in page
     page = (await admin.client.get("/backoffice/versions/sentiment-v2?lang=it")).text
     assert XSS not in page
     assert "Risponde a tutti" in page
     assert "Il verdetto del controllo" in page
     assert "0,933" in page
+    assert "Via rapida" in page
+    assert "62,5\N{NO-BREAK SPACE}%" in page
+    assert "Via rapida" not in (await admin.client.get("/backoffice/versions/sentiment-v1")).text
     found = (await api.get("/backoffice/api/versions/sentiment-v2")).json()
     assert (found["champion"], found["traffic_percent"]) == (True, 100)
     assert found["actions"] == ["rollback"]
     assert found["evaluation"]["rows"] == 30
+    assert found["fast_path"]["fullMacroF1"] == 0.75
     card = await api.get("/backoffice/api/versions/sentiment-v2/card")
     assert card.text.startswith("# C")
     lineage = (await api.get("/backoffice/api/versions/sentiment-v2/lineage")).json()

@@ -59,6 +59,7 @@ async def test_a_whole_document_is_accepted_as_kubectl_would_apply_it(trainer: T
         ({"trainer": {"numNodes": 2}}, "numNodes"),
         ({"trainer": {"method": "Linear", "hyperparameters": {"epochs": 3}}}, "epochs"),
         ({"modelName": "another"}, "modelName"),
+        ({"fastPath": False}, "fastPath"),
         ({"output": {"storageUri": "hf://org/name"}}, "hf://org/name"),
         ({"output": {"storageUri": "pvc://models/x"}}, "pvc://models/x"),
         ({"dataset": {"storageUri": "named://x", "contentHash": a_digest()}}, "named://x"),
@@ -85,6 +86,7 @@ async def test_the_short_form_needs_a_dataset_that_exists(trainer: Trainer) -> N
     [
         ({"base": "ftp://somewhere/x"}, "base"),
         ({"base": "two words"}, "base"),
+        ({"fast_path": "Sometimes"}, "fast_path"),
         ({"gate": {"mustPass": [{"text": "wow", "label": "joy"}]}}, "joy"),
     ],
 )

@@ -132,6 +132,7 @@ def _settings(run: Compared) -> dict[str, str]:
         "base": spec.base_model.storage_uri,
         **settled_hyperparameters(spec.trainer.method, spec.trainer.hyperparameters),
         "nodes": str(spec.trainer.num_nodes),
+        "fast_path": spec.fast_path.value,
         "gate_rows": str(gate.min_samples),
     }
     for metric in gate.metrics:

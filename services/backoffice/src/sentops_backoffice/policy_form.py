@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sentops_backoffice.form_reading import Bounds, FilledIn, Mistake
 from sentops_backoffice.training_form import NAMED_BASES, OTHER_BASE, OTHERS, TrainingReading
 from sentops_core.domain.base import INT32_MAX
+from sentops_core.domain.fast_path import FastPathMode
 from sentops_core.domain.resources import (
     Method,
     PromotionMode,
@@ -52,6 +53,7 @@ SUGGESTED = {
     "method": Method.FINE_TUNE.value,
     "base": NAMED_BASES[0],
     "promotion": PromotionMode.AUTO.value,
+    "fast_path": FastPathMode.AUTO.value,
 }
 
 
@@ -84,6 +86,7 @@ def fields_of(spec: RetrainPolicySpec) -> dict[str, str]:
         "min_new_labels": str(guards.min_new_labels),
         "method": template.trainer.method.value,
         "promotion": template.promotion.mode.value,
+        "fast_path": template.fast_path.value,
     }
     base = template.base_model.storage_uri.removeprefix("named://")
     fields |= {"base": base} if base in NAMED_BASES else {"base": OTHER_BASE, "base_uri": base}
@@ -186,6 +189,7 @@ class _Reading(TrainingReading):
             "baseModel": base_model,
             "trainer": {**before.get("trainer", {}), "method": method.value},
             "promotion": {**before.get("promotion", {}), "mode": promotion.value},
+            "fastPath": self.fast_path() or FastPathMode.AUTO.value,
         }
         return found | {"gate": self.least_quality(before.get("gate", {}))}
 

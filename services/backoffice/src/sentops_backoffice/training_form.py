@@ -6,6 +6,7 @@ from typing import Any
 
 from sentops_backoffice.form_reading import Bounds, FilledIn, Mistake, Reading
 from sentops_core.domain.base import INT32_MAX, BaseModelUri, ResourceName
+from sentops_core.domain.fast_path import FastPathMode
 from sentops_core.domain.resources import Method, PromotionMode
 
 NAMED_BASES = ("multilingual-small", "english-small")
@@ -58,6 +59,7 @@ def read_training_form(fields: Mapping[str, str]) -> FilledIn:
     body["name"] = reading.name()
     body["base"] = reading.base()
     body["hyperparameters"] = reading.hyperparameters()
+    body["fast_path"] = reading.fast_path()
     body["gate"] = reading.gate()
     body["promotion"] = reading.promotion()
     return FilledIn({name: value for name, value in body.items() if value}, reading.mistakes)
@@ -88,6 +90,10 @@ class TrainingReading(Reading):
                 read = self.whole if bounds.whole else self.number
                 found[name] = read(name, bounds)
         return {_camel(name): value for name, value in found.items() if value is not None}
+
+    def fast_path(self) -> str | None:
+        mode = self.choice("fast_path", FastPathMode, None)
+        return mode.value if mode else None
 
     def gate(self) -> dict[str, Any]:
         rows = self.whole("gate_rows", OTHERS["gate_rows"])

@@ -13,6 +13,7 @@ from sentops_backoffice.measures import Measures, measures
 from sentops_backoffice.verdicts import Check, Holds, checks
 from sentops_core.domain.errors import PlatformError
 from sentops_core.domain.evaluation import Evaluation
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.resources import (
     DesiredState,
     GateResult,
@@ -85,6 +86,7 @@ class VersionPage:
     actions: tuple[VersionAction, ...]
     checks: tuple[Check, ...]
     evaluation: Evaluation | None
+    fast_path: FastPathReport | None
     measures: Measures | None
     card: Markup | None
     trouble: str
@@ -162,6 +164,7 @@ async def version_page(parts: Parts, name: str) -> VersionPage:
             checks(job.job.spec.gate if job else None, line.gate, evaluation) if line.gate else ()
         ),
         evaluation=evaluation,
+        fast_path=job.job.status.fast_path if job else None,
         measures=measures(evaluation, line.version.spec.labels) if evaluation else None,
         card=card,
         trouble=trouble,

@@ -96,6 +96,7 @@ async def test_the_form_shows_what_the_method_uses_and_sends_what_was_chosen(
         await expect(page.get_by_label(words("training.field.epochs"), exact=True)).to_be_hidden()
         await expect(page.get_by_label(words("training.field.seed"))).to_be_visible()
         await page.get_by_label(words("training.field.promotion")).select_option("Manual")
+        await page.get_by_label(words("training.field.fast_path")).select_option("Off")
         await page.get_by_role("button", name=words("training.start")).click()
         await expect(page.get_by_role("status")).to_contain_text(words("done.training.started"))
     ((path, body, actor),) = site.trainer.asked
@@ -106,6 +107,7 @@ async def test_the_form_shows_what_the_method_uses_and_sends_what_was_chosen(
         "base": "multilingual-small",
         "gate": {"mustPass": [{"label": "negative", "text": "arrivato rotto"}]},
         "promotion": {"mode": "Manual"},
+        "fast_path": "Off",
     }
 
 

@@ -17,6 +17,7 @@ from sentops_core.domain.base import Body, Moment, ResourceName
 from sentops_core.domain.disagreement import WhoIsRight
 from sentops_core.domain.errors import NotFound
 from sentops_core.domain.evaluation import ClassScores
+from sentops_core.domain.fast_path import FastPathMode
 from sentops_core.domain.resources import (
     Gate,
     Hyperparameters,
@@ -51,6 +52,7 @@ _TRAIN_EXAMPLES: Any = {
                 "mustPass": [{"text": "Arrivato rotto.", "label": "negative"}],
             },
             "promotion": {"mode": "Manual"},
+            "fast_path": "Off",
         },
     },
 }
@@ -67,6 +69,7 @@ class Train(Body):
     hyperparameters: Hyperparameters | None = None
     gate: Gate | None = None
     promotion: Promotion | None = None
+    fast_path: FastPathMode | None = None
 
 
 class Accepted(Body):

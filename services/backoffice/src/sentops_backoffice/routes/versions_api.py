@@ -21,6 +21,7 @@ from sentops_backoffice.version_views import (
 from sentops_core.domain.base import Body, Moment, ResourceName
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.evaluation import Evaluation
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.resources import ModelVersion
 from sentops_core.store.lineage import lineage, prediction_uuid, version_lineage
 from sentops_core.store.pool import transaction
@@ -58,6 +59,9 @@ class Version(Body):
     created_by: str
     actions: list[VersionAction] = Field(description="What can be asked of it now.")
     evaluation: Evaluation | None = Field(description="Absent where its artefact cannot be read.")
+    fast_path: FastPathReport | None = Field(
+        description="What its fast path is worth on the same rows; absent where none was trained."
+    )
 
 
 class Wish(Body):
@@ -113,6 +117,7 @@ async def get_version(name: ResourceName, parts: PartsDep) -> Version:
         created_by=line.row.created_by,
         actions=list(found.actions),
         evaluation=found.evaluation,
+        fast_path=found.fast_path,
     )
 
 
