@@ -15,6 +15,11 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from sentops_trainer.base_models import BaseModel
+from sentops_trainer.engine.dropout import (
+    CheapDropout,
+    make_dropout_cheap,
+    without_attention_dropout,
+)
 from sentops_trainer.failures import BaseModelUnavailable
 
 _HEAD_DROPOUT = 0.1
@@ -47,7 +52,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
-        self.dropout = nn.Dropout(_HEAD_DROPOUT)
+        self.dropout = CheapDropout(_HEAD_DROPOUT)
         self.head = nn.Linear(hidden, labels)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
@@ -89,6 +94,7 @@ def load_classifier(base: BaseModel, *, labels: int) -> Classifier:
                 f"{base.uri} is a {config.model_type} model, which generates text: use an encoder, "
                 "such as named://multilingual-small"
             )
+        without_attention_dropout(config)
         encoder = AutoModel.from_pretrained(base.folder, config=config, dtype=torch.float32)
         table = encoder.get_input_embeddings()
         if not isinstance(table, nn.Embedding):
@@ -98,6 +104,7 @@ def load_classifier(base: BaseModel, *, labels: int) -> Classifier:
             f"{base.uri} cannot be loaded as an encoder: {_first_line(error)}"
         ) from error
     encoder.set_input_embeddings(TokenTable(table.weight))
+    make_dropout_cheap(encoder)
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # trained for another task, and never read here
     return Classifier(encoder, pooling=base.pooling, hidden=config.hidden_size, labels=labels)

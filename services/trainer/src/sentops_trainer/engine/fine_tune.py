@@ -35,7 +35,13 @@ from sentops_trainer.engine.calibration import fit_temperature, log_loss
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder, in_batches
 from sentops_trainer.engine.linear import fit_head, put_head
-from sentops_trainer.engine.order import OneOrderForAll
+from sentops_trainer.engine.order import SimilarLengths
+from sentops_trainer.engine.recipe import (
+    EVALUATIONS_PER_EPOCH,
+    arguments,
+    optimizer,
+    tokens_at_once,
+)
 from sentops_trainer.engine.team import Team
 from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import macro_f1
@@ -45,14 +51,14 @@ from sentops_trainer.rows import Rows
 from sentops_trainer.stopping import Stop
 
 VALIDATION_SHARE = 0.1
-HEAD_RATE_FACTOR = 10
+_MOST_VALIDATION_ROWS = 4000  # more tell hardly more, and each evaluation reads them all
 LABEL_SMOOTHING = 0.1
 # How far the finished head leans from the training rows' label mix (0) to equal shares (1): macro-F1 counts every
 # label alike, and accuracy starts to fall past a half.
 LEAN = 0.5
 _START_STRENGTH = 0.01  # regularisation of the head that training starts from
-_STEPS_BETWEEN_CHECKPOINTS = 50  # about a minute on two cores
-_TOKENS_AT_ONCE = 2048  # about a gigabyte of activations in a base of 12 layers of 384
+# For the head that training starts from; the whole of 2,000 rows would cost a third of an epoch.
+_START_ROWS, _START_ROWS_PER_LABEL = 600, 30
 _AVERAGE = "average.safetensors"
 _BEST = "best.safetensors"
 _log = structlog.get_logger()
@@ -99,10 +105,13 @@ def train_fine_tune(
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not ranks.first:
         return None
+    # In half precision the classifier computed as long as it was trained.
+    trainer.accelerator.unwrap_model(classifier, keep_fp32_wrapper=False)
     trainer.average.load(bench.folder / _BEST)
     trainer.average.keep_for_good()
-    _lean_to_rare_labels(classifier, parts.fitted)
-    logits = trainer.logits_on_validation()
+    with torch.no_grad():
+        classifier.head.bias.sub_(torch.as_tensor(trainer.leaning).to(classifier.device))
+    logits = trainer.logits(trainer.validation_ids)
     return Trained(
         classifier=classifier,
         encoder=encoder,
@@ -138,6 +147,7 @@ def _start_from_fitted_head(
     classifier: Classifier, encoder: Encoder, rows: Rows, settings: FineTuneSettings
 ) -> None:
     """Let the head fit the frozen features first: a random one would pull them apart in the first steps."""
+    rows = rows.at(_some_of_each(rows.labels, settings.seed))
     classifier.eval()
     features = in_batches(
         encoder, encoder.encode(rows.texts), classifier.features, device=classifier.device
@@ -145,12 +155,19 @@ def _start_from_fitted_head(
     put_head(classifier, fit_head(features, rows, _START_STRENGTH, settings.seed))
 
 
-def _lean_to_rare_labels(classifier: Classifier, rows: Rows) -> None:
-    """Logit adjustment (Menon et al., 2021): take part of each label's log share off its logit."""
-    shares = np.bincount(rows.labels, minlength=classifier.head.out_features) / len(rows)
-    with torch.no_grad():
-        leaning = LEAN * torch.as_tensor(np.log(shares), dtype=torch.float32)
-        classifier.head.bias.sub_(leaning.to(classifier.device))
+def _some_of_each(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
+    """The numbers of enough rows for a first head, as many of each label as there are."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    kinds = np.unique(labels)
+    each = max(_START_ROWS // len(kinds), _START_ROWS_PER_LABEL)
+    return np.concatenate([shuffled[labels[shuffled] == kind][:each] for kind in kinds])
+
+
+def _leaning(rows: Rows, labels: int) -> npt.NDArray[np.float32]:
+    """Logit adjustment (Menon et al., 2021): the part of each label's log share that is taken off its logit."""
+    shares = np.bincount(rows.labels, minlength=labels) / len(rows)
+    leaning: npt.NDArray[np.float32] = (LEAN * np.log(shares)).astype(np.float32)
+    return leaning
 
 
 @dataclass(frozen=True)
@@ -163,7 +180,7 @@ class _Parts:
 def _split(rows: Rows, seed: int) -> _Parts:
     """A validation part with every label in it."""
     labels = len(np.unique(rows.labels))
-    size = max(labels, round(len(rows) * VALIDATION_SHARE))
+    size = max(labels, min(_MOST_VALIDATION_ROWS, round(len(rows) * VALIDATION_SHARE)))
     fitted, validation = train_test_split(
         np.arange(len(rows)), test_size=size, random_state=seed, stratify=rows.labels
     )
@@ -182,7 +199,8 @@ class _FineTuner(Trainer):
         self._classifier = classifier
         self._encoder = encoder
         self._parts = parts
-        self._validation_ids = encoder.encode(parts.validation.texts)
+        self.validation_ids = encoder.encode(parts.validation.texts)
+        self.leaning = _leaning(parts.fitted, classifier.head.out_features)
         self._best_path = bench.folder / _BEST
         self._best_score = 0.0
         self._team = bench.team
@@ -193,33 +211,32 @@ class _FineTuner(Trainer):
         steps_per_epoch = math.ceil(len(parts.fitted) / (each * bench.team.ranks.total))
         super().__init__(
             model=classifier,
-            args=_arguments(settings, bench.folder, each, steps_per_epoch),
+            args=arguments(settings, bench.folder, each, steps_per_epoch),
             train_dataset=[{"input_ids": row, "number": n} for n, row in enumerate(ids)],
-            eval_dataset=[{"input_ids": row} for row in self._validation_ids],
+            eval_dataset=[{"input_ids": row} for row in self.validation_ids],
             data_collator=self._collate,
-            optimizers=(_optimizer(classifier, settings), None),
+            optimizers=(optimizer(classifier, settings), None),
             callbacks=[
-                EarlyStoppingCallback(settings.early_stopping_patience),
+                EarlyStoppingCallback(settings.early_stopping_patience * EVALUATIONS_PER_EPOCH),
                 _StopWhenAsked(bench.stop, bench.team),
-                _FollowWeights(self),
+                _FollowWeights(self, steps_per_epoch),
             ],
         )
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
-        ranks = self._team.ranks
-        if not ranks.several:
-            sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
-            return sampler
-        together = self.args.train_batch_size * ranks.total
-        return OneOrderForAll(
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:  # noqa: ARG002
+        together = self.args.train_batch_size * self._team.ranks.total
+        return SimilarLengths(
             self._lengths, together, self.args.seed, lambda: self.state.epoch or 0.0
         )
 
-    def logits_on_validation(self) -> npt.NDArray[np.float32]:
+    def logits(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
         self._classifier.eval()
-        return in_batches(
-            self._encoder, self._validation_ids, self._classifier, device=self._classifier.device
-        )
+        return in_batches(self._encoder, ids, self._classifier, device=self._classifier.device)
+
+    def judged_logits(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
+        """Those of the model that would come of it if training ended here."""
+        with self.average.in_place():
+            return self.logits(ids) - self.leaning
 
     def training_step(
         self,
@@ -232,7 +249,7 @@ class _FineTuner(Trainer):
         inputs = self._prepare_inputs(inputs)
         # Of all processes' batches: gradients are averaged over them, so that each row counts by its weight alone.
         total = self._team.mean(inputs["weights"].sum())
-        rows_at_once = max(1, _TOKENS_AT_ONCE // inputs["input_ids"].shape[1])
+        rows_at_once = max(1, tokens_at_once() // inputs["input_ids"].shape[1])
         loss = torch.zeros((), device=total.device)
         starts = range(0, len(inputs["weights"]), rows_at_once)
         for start in starts:
@@ -264,8 +281,7 @@ class _FineTuner(Trainer):
         The loss is the one at the best temperature, since calibration follows anyway.
         """
         labels = self._parts.validation.labels
-        with self.average.in_place():
-            logits = self.logits_on_validation()
+        logits = self.judged_logits(self.validation_ids)
         temperature = fit_temperature(logits, labels)
         predicted = logits.argmax(axis=1).astype(np.int64)
         metrics = {
@@ -308,17 +324,23 @@ class _FineTuner(Trainer):
 
 
 class _FollowWeights(TrainerCallback):
-    def __init__(self, trainer: _FineTuner) -> None:
+    def __init__(self, trainer: _FineTuner, steps_per_epoch: int) -> None:
         self._trainer = trainer
+        self._steps_per_epoch = steps_per_epoch
+        self._between = max(1, steps_per_epoch // EVALUATIONS_PER_EPOCH)
 
     def on_step_end(
         self,
         args: TrainingArguments,  # noqa: ARG002
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
+        control: TrainerControl,
         **_: Any,
     ) -> None:
         self._trainer.average.update(state.global_step)
+        step = state.global_step % self._steps_per_epoch
+        # The epoch's last evaluation is Trainer's own.
+        if 0 < step <= self._steps_per_epoch - self._between and step % self._between == 0:
+            control.should_evaluate = True
 
 
 class _StopWhenAsked(TrainerCallback):
@@ -338,51 +360,3 @@ class _StopWhenAsked(TrainerCallback):
             self._stop.requested = True
             control.should_save = True
             control.should_training_stop = True
-
-
-def _arguments(
-    settings: FineTuneSettings, folder: Path, batch_size: int, steps_per_epoch: int
-) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=batch_size,
-        train_sampling_strategy="group_by_length",
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=math.ceil(settings.warmup_ratio * steps_per_epoch * settings.epochs),
-        max_grad_norm=1.0,
-        eval_strategy="epoch",
-        metric_for_best_model="eval_macro_f1",
-        greater_is_better=True,
-        save_strategy="steps",
-        save_steps=min(_STEPS_BETWEEN_CHECKPOINTS, math.ceil(steps_per_epoch / 2)),
-        save_total_limit=2,
-        restore_callback_states_from_checkpoint=True,
-        logging_steps=max(1, steps_per_epoch // 10),
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=True,
-        seed=settings.seed,
-        use_cpu=not torch.cuda.is_available(),  # said outright: only then several processes share a CPU training
-        # The only buffers are the frozen token table: alike everywhere, and too large to send at every step.
-        ddp_broadcast_buffers=False,
-        ddp_find_unused_parameters=True,  # an encoder may have weights that its hidden states do not need
-    )
-
-
-def _optimizer(classifier: Classifier, settings: FineTuneSettings) -> torch.optim.AdamW:
-    """Fused AdamW; the head starts from nothing and learns faster than what was pretrained."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in classifier.named_parameters():
-        if parameter.requires_grad:
-            rate = settings.learning_rate * (HEAD_RATE_FACTOR if name.startswith("head.") else 1)
-            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": parameters, "lr": rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
-        ],
-        fused=True,
-    )
