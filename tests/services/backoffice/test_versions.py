@@ -109,8 +109,15 @@ async def fill(pool: Pool, folder: Path) -> None:
     async with transaction(pool) as connection:
         await add_texts(connection)
         await add_trained(connection, folder, 1, wrong=(1, 2, 3), phase=Phase.ARCHIVED)
-        live = {"phase": Phase.LIVE, "card": f"# C\n\n{XSS}", "fast_path": a_fast_path_report()}
-        await add_trained(connection, folder, 2, wrong=(1, 2), **live)
+        await add_trained(
+            connection,
+            folder,
+            2,
+            wrong=(1, 2),
+            phase=Phase.LIVE,
+            card=f"# C\n\n{XSS}",
+            fast_path=a_fast_path_report(),
+        )
         slow = a_fast_path_report(used=False, message=f"It costs 0.012 {XSS}")
         await add_trained(connection, folder, 3, wrong=range(25), fast_path=slow)
         await add_trained(connection, folder, 4, wrong=(1,))
