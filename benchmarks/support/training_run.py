@@ -23,8 +23,9 @@ from sentops_trainer.engine.packaging import pack
 def main() -> int:
     weights, *arguments = sys.argv[1:]
 
-    def pack_and_keep(trained: Any, holdout: Any, labels: Any, *others: Any, **named: Any) -> Any:
-        packed = pack(trained, holdout, labels, *others, **named)
+    def pack_and_keep(training: Any, holdout: Any, labels: Any, *others: Any, **named: Any) -> Any:
+        packed = pack(training, holdout, labels, *others, **named)
+        trained = training.trained
         save_plain(trained.classifier, trained.encoder, labels, Path(weights))
         return packed
 

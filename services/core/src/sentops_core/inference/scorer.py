@@ -27,7 +27,7 @@ from sentops_core.domain.artifact import (
     InferenceConfig,
 )
 from sentops_core.domain.errors import ArtifactError
-from sentops_core.domain.fast_path import AnswerPath
+from sentops_core.domain.fast_path import AnswerPath, FastPath
 from sentops_core.inference.golden import read_golden
 from sentops_core.inference.scored import Scored
 from sentops_core.inference.session import open_session
@@ -95,6 +95,11 @@ class Scorer:
     def has_fast_path(self) -> bool:
         """Whether some texts may be answered by the student."""
         return self._student is not None
+
+    def with_fast_path(self, fast_path: FastPath) -> Self:
+        """The same graphs at another threshold."""
+        config = self.config.model_copy(update={"fast_path": fast_path})
+        return type(self)(config, self.vocabulary, self._session, self.folder, self._student)
 
     def score(self, texts: list[str]) -> list[Scored]:
         """Label and probabilities of each text, in order."""

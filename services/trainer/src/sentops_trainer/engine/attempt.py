@@ -26,6 +26,7 @@ from sentops_core.inference import Scored, Scorer
 from sentops_trainer import base_models
 from sentops_trainer.base_models import BaseModel
 from sentops_trainer.engine import card
+from sentops_trainer.engine.cascade_packing import Training
 from sentops_trainer.engine.classifier import load_classifier
 from sentops_trainer.engine.encoding import Encoder
 from sentops_trainer.engine.fine_tune import train_fine_tune
@@ -33,6 +34,7 @@ from sentops_trainer.engine.linear import train_linear
 from sentops_trainer.engine.packaging import (
     measure,
     pack,
+    read_fast_path,
     write_answers,
     write_card,
     write_metrics,
@@ -118,6 +120,7 @@ def run(
         reason=Reason.RUN_FINISHED,
         message=f"macro-F1 {evaluation.macro_f1:.3f} on {evaluation.rows} held-out rows",
         evaluation=evaluation,
+        fast_path=read_fast_path(workshop.artifact),
         paired=_against_champion(workshop, dataset.holdout, scored),
         must_pass=_must_pass(spec, scorer),
         artifact=publish_folder(workshop.artifact, spec.output_uri),
@@ -189,12 +192,12 @@ def _pack(
     for leftover in (partial, workshop.artifact):
         shutil.rmtree(leftover, ignore_errors=True)
     packed = pack(
-        model.trained,
+        Training(model.trained, dataset.train, settings.seed),
         dataset.holdout,
         spec.labels,
         partial,
         workshop.progress,
-        train=dataset.train,
+        fast_path=spec.fast_path,
     )
     write_metrics(partial, packed, model.trained.notes)
     write_answers(partial, spec.labels, dataset.holdout, packed.scored)

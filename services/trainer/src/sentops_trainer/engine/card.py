@@ -34,10 +34,11 @@ def write(facts: Facts) -> str:
         _scores(facts.packed.evaluation),
         _confusion(facts.packed.evaluation),
         _serving(facts.packed),
+        _fast_path(facts.packed),
         _settings(facts),
         _failures(facts),
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 def _head(facts: Facts) -> str:
@@ -123,6 +124,41 @@ def _serving(packed: Packed) -> str:
         f"| {one.precision} | {one.activations} | {one.agreement:.1%} | {one.macro_f1_drop:+.4f} | {one.milliseconds:.2f} | "
         f"{one.bytes / 1e6:.1f} | {'yes' if one.passed else 'no'} |"
         for one in parity.tried
+    ]
+    return "\n".join(lines)
+
+
+def _fast_path(packed: Packed) -> str:
+    figures = packed.fast_path
+    if figures is None:
+        return ""
+    report, fitted = figures.report, figures.fitted
+    lines = ["## Fast path", "", report.message]
+    if report.used:
+        lines += [
+            "",
+            (
+                f"A small student reads every text first. Where it gives a label {fitted.fast_path.threshold:.0%} or "
+                "more, its answer stands; the full model answers the rest. Together they give the full model's label "
+                f"for {report.agreement:.1%} of the held-out rows. The figures above are those of the two together."
+            ),
+        ]
+    if figures.milliseconds is not None:
+        times = figures.milliseconds
+        lines += [
+            "",
+            "| ms of a core a text | student alone | full model alone | together |",
+            "|---|---|---|---|",
+            f"| from text to answer | {times.student:.2f} | {times.full:.2f} | {times.cascade:.2f} |",
+        ]
+    lines += [
+        "",
+        (
+            f"The threshold was fitted on training rows that neither has learnt from: there the student answers "
+            f"{fitted.share:.0%}, at a loss of {fitted.expected_loss:+.4f} of macro-F1 in expectation and "
+            f"{fitted.counted_loss:+.4f} as counted. The student took {figures.seconds:.0f} s and "
+            f"{figures.bytes / 1e6:.1f} MB."
+        ),
     ]
     return "\n".join(lines)
 

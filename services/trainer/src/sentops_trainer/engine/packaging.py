@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
+from scipy.special import logit
 
 from sentops_core.domain.artifact import (
     ANSWERS,
@@ -23,15 +24,22 @@ from sentops_core.domain.artifact import (
     InferenceConfig,
 )
 from sentops_core.domain.evaluation import Evaluation
+from sentops_core.domain.fast_path import FastPath, FastPathMode, FastPathReport
 from sentops_core.inference import Scored, Scorer, write_golden
 from sentops_trainer.engine.calibration import fit_temperature
+from sentops_trainer.engine.cascade_packing import (
+    FastPathFigures,
+    Serving,
+    Training,
+    add_fast_path,
+)
 from sentops_trainer.engine.parity import Candidates, Parity, choose, predictions
-from sentops_trainer.engine.trained import Trained
 from sentops_trainer.evaluation import evaluation_of
 from sentops_trainer.progress import Progress
 from sentops_trainer.rows import Rows
 
 _GOLDEN_ROWS = 20
+_SETTLED = 0.05  # of log odds between a student's confidence and the threshold
 _log = structlog.get_logger()
 
 
@@ -43,18 +51,20 @@ class Packed:
     parity: Parity
     scored: list[Scored]
     evaluation: Evaluation
+    fast_path: FastPathFigures | None
 
 
 def pack(
-    trained: Trained,
+    training: Training,
     holdout: Rows,
     labels: tuple[str, ...],
     folder: Path,
     progress: Progress,
     *,
-    train: Rows,
+    fast_path: FastPathMode,
 ) -> Packed:
-    """Write config.json, model.onnx, tokenizer.json and golden.jsonl to `folder`."""
+    """Write config.json, model.onnx, tokenizer.json, golden.jsonl and perhaps student.onnx to `folder`."""
+    trained = training.trained
     encoder = trained.encoder
     config = InferenceConfig(
         labels=labels,
@@ -68,19 +78,28 @@ def pack(
     graphs = folder / "graphs"
     candidates = Candidates(trained.classifier.to("cpu"), encoder, config, graphs)
     choice = choose(
-        candidates, holdout, train, lambda step: progress.report(92, force=True, step=step)
+        candidates, holdout, training.rows, lambda step: progress.report(90, force=True, step=step)
     )
     for name in (CONFIG, MODEL, TOKENIZER):
         (choice.scorer.folder / name).rename(folder / name)
+    full = Serving(Scorer.load(folder, beside=[choice.scorer]), choice.scored)
     shutil.rmtree(graphs)
-    write_golden(folder / GOLDEN, _golden(choice.scorer, holdout, choice.scored))
-    evaluation = measure(labels, holdout, choice.scored)
+    serving = add_fast_path(
+        full,
+        training,
+        holdout,
+        fast_path,
+        lambda step: progress.report(93, force=True, step=step),
+    )
+    write_golden(folder / GOLDEN, _golden(serving.scorer, holdout, serving.scored))
+    evaluation = measure(labels, holdout, serving.scored)
     _log.info("packed", precision=choice.parity.chosen, macro_f1=evaluation.macro_f1)
     return Packed(
-        config=choice.scorer.config,
+        config=serving.scorer.config,
         parity=choice.parity,
-        scored=choice.scored,
+        scored=serving.scored,
         evaluation=evaluation,
+        fast_path=serving.figures,
     )
 
 
@@ -100,9 +119,16 @@ def write_metrics(folder: Path, packed: Packed, notes: dict[str, object]) -> Non
         "evaluation": packed.evaluation.model_dump(),
         "parity": asdict(packed.parity),
         "temperature": packed.config.temperature,
+        "fast_path": packed.fast_path.to_document() if packed.fast_path else None,
         "training": notes,
     }
     (folder / METRICS).write_text(json.dumps(content, indent=1))
+
+
+def read_fast_path(folder: Path) -> FastPathReport | None:
+    """What write_metrics wrote of it."""
+    known = json.loads((folder / METRICS).read_bytes())["fast_path"]
+    return None if known is None else FastPathReport.model_validate(known["report"])
 
 
 def write_answers(
@@ -124,18 +150,19 @@ def write_card(folder: Path, card: str) -> None:
 
 
 def _golden(scorer: Scorer, holdout: Rows, scored: list[Scored]) -> list[GoldenPrediction]:
-    """Some twenty texts over all labels, languages and lengths, a truncated one among them.
+    """Some twenty texts over all labels, languages, lengths and paths, a truncated one among them.
 
     Only clear answers: a near tie could turn on another CPU's rounding and refuse a sound artefact.
     """
     margin = 2 * scorer.config.golden_tolerance
-    clear = [index for index, answer in enumerate(scored) if _lead(answer) > margin]
+    settled = _settled(scorer, holdout.texts)
+    clear = [index for index in settled if _lead(scored[index]) > margin]
     if not clear:
         clear = sorted(range(len(scored)), key=lambda index: -_lead(scored[index]))[:1]
     texts = [holdout.texts[index] for index in _spread(clear, holdout, scored)]
     golden = [(text, scorer.score_one(text)) for text in texts]
     long_text = _long_text(scorer, [holdout.texts[index] for index in clear])
-    if not any(answer.truncated for _, answer in golden):
+    if not any(answer.truncated for _, answer in golden) and _settled(scorer, [long_text]):
         golden.append((long_text, scorer.score_one(long_text)))
     return [
         GoldenPrediction(text=text, label=answer.label, scores=answer.scores)
@@ -144,11 +171,25 @@ def _golden(scorer: Scorer, holdout: Rows, scored: list[Scored]) -> list[GoldenP
     ]
 
 
+def _settled(scorer: Scorer, texts: list[str]) -> list[int]:
+    """The texts that rounding cannot send another way: the student is clearly surer than it must be, or less sure."""
+    fast_path = scorer.config.fast_path
+    if fast_path is None:
+        return list(range(len(texts)))
+    always = scorer.with_fast_path(FastPath(temperature=fast_path.temperature, threshold=1e-9))
+    return [
+        index
+        for index, answer in enumerate(always.score(texts))
+        if abs(logit(answer.score) - logit(fast_path.threshold)) > _SETTLED
+    ]
+
+
 def _spread(clear: list[int], holdout: Rows, scored: list[Scored]) -> list[int]:
-    """Round and round through the groups of (language, answer), within each from the longest and the shortest."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    """Round and round through the groups of (language, answer, path), in each from the longest and the shortest."""
+    groups: dict[tuple[str, str, str], list[int]] = {}
     for index in sorted(clear, key=lambda index: (len(holdout.texts[index]), index)):
-        groups.setdefault((holdout.languages[index], scored[index].label), []).append(index)
+        answer = scored[index]
+        groups.setdefault((holdout.languages[index], answer.label, answer.path), []).append(index)
     picked: list[int] = []
     from_the_long_end = True
     while len(picked) < _GOLDEN_ROWS and any(groups.values()):
