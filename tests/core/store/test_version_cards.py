@@ -22,7 +22,7 @@ async def test_the_figures_of_a_version_its_job_and_its_data_come_together(
                 '{"profile": {"languages": {"it": 90, "": 10}}, "refused": "a secret text"}', 'secret-anna');
         INSERT INTO training_jobs (name, spec, status, metadata, phase, model_name, created_by)
         VALUES ('t', '{"trainer": {"method": "Linear"}, "baseModel": {"storageUri": "named://small"}}',
-                '{"evaluation": {"rows": 20, "accuracy": 0.7}}', '{}', 'Succeeded', 'm', 'secret-anna');
+                '{"evaluation": {"rows": 20, "accuracy": 0.7}, "fastPath": {"share": 0.5}}', '{}', 'Succeeded', 'm', 'secret-anna');
         INSERT INTO model_versions (name, model_name, version, digest, spec, status, metadata, phase, training_job,
                                     created_by)
         VALUES ('m-v1', 'm', 1, 'sha256:3',
@@ -37,6 +37,7 @@ async def test_the_figures_of_a_version_its_job_and_its_data_come_together(
     assert (facts.phase, facts.labels, facts.method) == ("Live", ["a", "b"], "Linear")
     assert (facts.rows_train, facts.languages) == (80, {"it": 90, "": 10})
     assert facts.evaluation == {"rows": 20, "accuracy": 0.7}
+    assert facts.fast_path == {"share": 0.5}
     assert facts.gate_metrics == [{"name": "macro_f1", "value": "0.7"}]
     assert "secret" not in str(asdict(facts))
     bare = await version_facts(connection, "m-v2")

@@ -329,14 +329,14 @@ async def test_an_answer_leads_to_its_version_training_and_rows(
     admin: Browser, pool: Pool, tmp_path: Path
 ) -> None:
     await fill(pool, tmp_path)
-    one = a_prediction(NOW, f"Great {XSS}", model_version="sentiment-v2")
+    one = a_prediction(NOW, f"Great {XSS}", model_version="sentiment-v2", path="fast")
     async with transaction(pool) as connection:
         await Predictions(connection).copy_in([one])
     link = f"https://example.org/predictions/{one.id.hex}-{'0' * 16}"
     answer = await admin.client.get("/backoffice/lineage", params={"prediction": link})
     assert answer.headers["location"] == f"/backoffice/lineage/{one.id}"
     page = (await admin.client.get(answer.headers["location"])).text
-    for expected in ("sentiment-v2", "training-2", "Great &lt;script&gt;"):
+    for expected in ("sentiment-v2", "training-2", "Great &lt;script&gt;", "by its fast path"):
         assert expected in page
     assert XSS not in page
 

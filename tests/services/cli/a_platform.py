@@ -342,6 +342,7 @@ LINEAGE: dict[str, Any] = {
         "label": "positive",
         "score": 0.93,
         "model_version": "sentiment-1",
+        "path": "fast",
     },
     "votes": [{"label": "negative", "note": "ironico", "voted_at": "2026-01-02T03:04:05Z"}],
     "model_version": {"name": "sentiment-1", "digest": DIGEST, "phase": "Live"},

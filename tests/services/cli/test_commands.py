@@ -406,7 +406,9 @@ def test_lineage_walks_from_the_prediction_to_the_rows(platform: Platform) -> No
             strict=False,
         )
     )
-    assert lines[0] == "Prediction “ottimo [bold]prodotto[/bold]”: positive (0.930)"
+    assert (
+        lines[0] == "Prediction “ottimo [bold]prodotto[/bold]”: positive (0.930), by the fast path"
+    )
     assert (
         told["Model version"] < told["Training job"] < told["Dataset version"] < told["9 positive"]
     )

@@ -13,6 +13,14 @@ EVALUATION = {
     "confusion": [[108, 12], [85, 207]],
     "calibrationError": 0.041,
 }
+FAST_PATH = {
+    "used": True,
+    "message": "a secret text",
+    "share": 0.62,
+    "macroF1": 0.75,
+    "fullMacroF1": 0.752,
+    "agreement": 0.98,
+}
 GATE = {
     "reasons": ["a secret text"],
     "metrics": [
@@ -25,7 +33,12 @@ GATE = {
 async def add_version(
     pool: Pool, name: str = "reviews-1", phase: str = "Live", **more: object
 ) -> None:
-    values = {"evaluation": EVALUATION, "gate": GATE, "base": "named://multilingual-small"} | more
+    values = {
+        "evaluation": EVALUATION,
+        "fast_path": FAST_PATH,
+        "gate": GATE,
+        "base": "named://multilingual-small",
+    } | more
     number = await pool.fetchval("SELECT count(*) + 1 FROM model_versions")
     await pool.execute(
         """
@@ -49,7 +62,7 @@ async def add_version(
         INSERT INTO training_jobs (name, spec, status, metadata, phase, model_name, created_by)
         VALUES ($1, $2, $3, '{}', 'Succeeded', 'm', 'secret')
         """,
-        f"t{number}", job, {"evaluation": values["evaluation"]},
+        f"t{number}", job, {"evaluation": values["evaluation"], "fastPath": values["fast_path"]},
     )  # fmt: skip
     spec = {
         "labels": ["negative", "positive"],

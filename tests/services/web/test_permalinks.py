@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.services.web.conftest import StartWeb, Web, a_visitor, prediction_in
+from tests.services.web.fakes import FakeModel
 
 NASTY = "<script>alert(1)</script> great \"quoted\" 'x'"
 
@@ -23,6 +24,15 @@ async def test_the_asker_sees_everything_at_the_link(visitor: httpx.AsyncClient)
     assert page.status_code == 200
     for shown in ("great, my secret", "Positive", "93.0%", 'value="my note"', "Undo", "reviews-1"):
         assert shown in page.text
+
+
+async def test_an_answer_by_the_fast_path_says_so_quietly(
+    visitor: httpx.AsyncClient, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "fast path" not in (await visitor.get(f"/p/{await asked(visitor)}")).text
+    usual = model.answer
+    monkeypatch.setattr(model, "answer", lambda text: usual(text) | {"path": "fast"})
+    assert "</a> (fast path)" in (await visitor.get(f"/p/{await asked(visitor)}")).text
 
 
 @pytest.mark.parametrize("path", ["/p/{}", "/?p={}"])

@@ -8,7 +8,7 @@ import pytest
 from sentops_core.store.pool import Pool
 from tests.services.web.conftest import StartWeb, Web, a_visitor
 from tests.services.web.fakes import FakeTrainer, a_variant
-from tests.services.web.known_versions import add_version
+from tests.services.web.known_versions import FAST_PATH, add_version
 
 pytestmark = pytest.mark.pg
 
@@ -25,11 +25,13 @@ async def test_the_card_says_what_it_is_made_of_and_how_good_it_is(
         "The model reviews-1", "It answers now", "multilingual-small", "2,183 labelled texts",
         "negative 39%, positive 61%", "English, Italian", "Of 412 texts", "321 right (78%)",
         "4.1 percentage points", "+1.3 points (between -1.2 and +3.8)",
+        "Of 100 texts, about 62 are easy enough",
     ):  # fmt: skip
         assert said in page, said
     for said in ("Risponde adesso", "2.183 testi etichettati", "4,1 punti", "+1,3 punti"):
         assert said in italian, said
     assert (card["answers_percent"], card["training_texts"], card["accuracy"]) == (100, 2183, 0.78)
+    assert card["fast_path_share"] == 0.62
     assert card["by_label"]["negative"] == {"precision": 0.8, "recall": 0.9, "texts": 120}
     assert "secret" not in page + italian + json.dumps(card)
 
@@ -37,7 +39,8 @@ async def test_the_card_says_what_it_is_made_of_and_how_good_it_is(
 async def test_a_version_on_trial_says_for_how_many(
     start_web: StartWeb, database_url: str, pool: Pool, trainer: FakeTrainer, model_url: str
 ) -> None:
-    await add_version(pool, "reviews-2", "Canary", base="s3://secret/encoder")
+    unused = FAST_PATH | {"used": False}
+    await add_version(pool, "reviews-2", "Canary", base="s3://secret/encoder", fast_path=unused)
     trainer.route(
         a_variant(model_url, weight=90),
         a_variant(model_url, name="candidate", weight=10, version="reviews-2"),
@@ -47,6 +50,7 @@ async def test_a_version_on_trial_says_for_how_many(
         champion = (await visitor.get("/versions/reviews-1")).text
     assert "It is being tried: it answers 10 of 100 visitors" in page
     assert "It answers 90 of 100 visitors; the others try its successor" in champion
+    assert "easy enough" not in page
     assert "secret" not in page, "where somebody keeps an encoder is nobody's business"
 
 

@@ -32,6 +32,7 @@ class CardView:
     tested: str
     rows: tuple[LabelRow, ...]
     calibration: str
+    fast_path: str
     against_before: str
     bare: bool
 
@@ -50,6 +51,7 @@ def card_view(card: Card, words: Words) -> CardView:
         tested=_tested(card, words),
         rows=_rows(card, words),
         calibration=_calibration(card, words),
+        fast_path=_fast_path(card, words),
         against_before=_against_before(card, words),
         bare=card.evaluation is None and card.rows_train is None,
     )
@@ -122,6 +124,12 @@ def _calibration(card: Card, words: Words) -> str:
         return ""
     points = decimal(100 * card.evaluation.calibration_error, words.language)
     return words("card.calibration", points=points)
+
+
+def _fast_path(card: Card, words: Words) -> str:
+    if card.fast_path is None:
+        return ""
+    return words("card.fast_path", percent=round(100 * card.fast_path.share))
 
 
 def _against_before(card: Card, words: Words) -> str:

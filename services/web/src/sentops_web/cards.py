@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sentops_core.domain.errors import NotFound, Unavailable
 from sentops_core.domain.evaluation import Evaluation
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.resources import ModelVersionPhase, Routing
 from sentops_core.domain.resources.gate import GateMetricResult
 from sentops_core.store.pool import Pool, transaction
@@ -37,6 +38,7 @@ class Card:
     languages: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
     against_before: GateMetricResult | None = None
+    fast_path: FastPathReport | None = None
 
 
 class Cards:
@@ -87,6 +89,7 @@ def _card(facts: VersionFacts, share: int, *, on_trial: bool) -> Card:
         languages=tuple(code for code, rows in counts if code and rows),
         evaluation=_evaluation(facts),
         against_before=_against_before(facts),
+        fast_path=_fast_path(facts),
     )
 
 
@@ -96,6 +99,15 @@ def _evaluation(facts: VersionFacts) -> Evaluation | None:
         return Evaluation.model_validate(facts.evaluation)
     except ValidationError:
         return None
+
+
+def _fast_path(facts: VersionFacts) -> FastPathReport | None:
+    """Only where it serves."""
+    try:
+        found = FastPathReport.model_validate(facts.fast_path)
+    except ValidationError:
+        return None
+    return found if found.used else None
 
 
 def _against_before(facts: VersionFacts) -> GateMetricResult | None:

@@ -34,6 +34,7 @@ class AnswerView:
     long: bool
     truncated: bool
     model_version: str
+    fast: bool
     language_name: str | None
     vote: FeedbackRow | None
     announcement: str
@@ -141,6 +142,7 @@ def answer_view(
         long=_may_scroll(row.text or ""),
         truncated=row.truncated,
         model_version=row.model_version,
+        fast=row.path == "fast",
         language_name=words(language) if row.language and words.knows(language) else None,
         vote=vote,
         announcement=_announcement(row, vote, words, withdrawn=withdrawn),

@@ -50,7 +50,8 @@ def walk(found: Facts) -> Node:
     prediction = found["prediction"]
     text = prediction.get("text")
     said = f"“{shortened(text)}”" if text else "(text erased)"
-    root = Node(f"Prediction {said}: {prediction['label']} ({prediction['score']:.3f})")
+    fast = ", by the fast path" if prediction.get("path") == "fast" else ""
+    root = Node(f"Prediction {said}: {prediction['label']} ({prediction['score']:.3f}){fast}")
     root.below += [
         Node(
             f"Vote of {str(one['voted_at'])[:16].replace('T', ' ')}: {one['label']}"

@@ -1,17 +1,19 @@
 """Where an answer comes from: prediction, model version, training job, dataset version, rows and who labelled them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sentops_core.domain.errors import NotFound
 from sentops_core.store.pool import Connection
+from sentops_core.store.predictions import moment_of
 
 _PREDICTION = """
-SELECT id, created_at, text, text_hash, label, score, language, variant, model_version, digest
+SELECT id, created_at, text, text_hash, label, score, language, variant, model_version, digest, path
   FROM predictions
- WHERE id = $1
+ WHERE created_at = $2 AND id = $1
 """
 
 _VOTES = """
@@ -103,7 +105,9 @@ class Lineage:
 
 async def lineage(connection: Connection, prediction: UUID) -> Lineage:
     """NotFound when no such prediction is stored (it may still be on its way from the spool)."""
-    found = await connection.fetchrow(_PREDICTION, prediction)
+    found = None
+    with suppress(OverflowError):  # any UUID can be asked for, and most hold no moment
+        found = await connection.fetchrow(_PREDICTION, prediction, moment_of(prediction))
     if found is None:
         raise NotFound(
             "There is no such prediction in the database; a very new one arrives within seconds."

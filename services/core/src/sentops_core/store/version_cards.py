@@ -13,6 +13,7 @@ SELECT v.name, v.phase, v.created_at, v.spec -> 'labels' AS labels,
        j.spec #>> '{trainer,method}' AS method,
        j.spec #>> '{baseModel,storageUri}' AS base_model,
        j.status -> 'evaluation' AS evaluation,
+       j.status -> 'fastPath' AS fast_path,
        d.rows_train, d.label_counts, d.report #> '{profile,languages}' AS languages
   FROM model_versions v
   LEFT JOIN training_jobs j ON j.name = v.training_job
@@ -33,6 +34,7 @@ class VersionFacts:
     method: str | None
     base_model: str | None
     evaluation: dict[str, Any] | None
+    fast_path: dict[str, Any] | None
     rows_train: int | None
     label_counts: dict[str, int] | None
     languages: dict[str, int] | None

@@ -32,6 +32,9 @@ class VersionCard(Body):
     accuracy: float | None
     macro_f1: float | None
     calibration_error: float | None
+    fast_path_share: float | None = Field(
+        description="Of the held-out texts, answered by its small student; the scores are of both."
+    )
     by_label: dict[Label, LabelScores]
 
 
@@ -56,6 +59,7 @@ def _shown(card: Card) -> VersionCard:
         accuracy=None if evaluation is None else evaluation.accuracy,
         macro_f1=None if evaluation is None else evaluation.macro_f1,
         calibration_error=None if evaluation is None else evaluation.calibration_error,
+        fast_path_share=None if card.fast_path is None else card.fast_path.share,
         by_label={}
         if evaluation is None
         else {
