@@ -92,7 +92,7 @@ def add_fast_path(
     _write_config(full.scorer.config.model_copy(update={"fast_path": threshold.fast_path}), folder)
     scorer = Scorer.load(folder, beside=[full.scorer])
     scored = scorer.score(holdout.texts)
-    found = _compared(full, scored, holdout, mode)
+    found = compared(full, scored, holdout, mode)
     figures = FastPathFigures(
         report=found,
         fitted=threshold,
@@ -144,7 +144,7 @@ def _judged(training: Training) -> npt.NDArray[np.int64]:
     return np.sort(judged)
 
 
-def _compared(
+def compared(
     full: Serving, scored: list[Scored], holdout: Rows, mode: FastPathMode
 ) -> FastPathReport:
     labels = full.scorer.config.labels

@@ -1,7 +1,7 @@
 """Teaching a student: what the full model knows of tokens goes into its table, what it answers to many texts into it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ _SHARE_ALONE = 0.2  # of the work, for tokens by themselves
 _MOST_VARIATIONS = 2.0  # per row
 _EPOCHS, _BATCH, _RATE, _DECAY = 12, 64, 2e-3, 0.05
 _SOFTENED = 1.5  # the temperature of what is learnt
+_ROWS_AT_ONCE = 16_384
 _UNSEEN = 0.3  # how far the guess for tokens that the full model was not asked about is shrunk
 _log = structlog.get_logger()
 
@@ -93,7 +94,7 @@ def _token_rows(
     """
     embeddings = classifier.encoder.get_input_embeddings()
     assert isinstance(embeddings, TokenTable)  # noqa: S101 - load_classifier put it there
-    table = embeddings.weight.float().cpu()
+    table = embeddings.weight.cpu()
     occurring = np.unique(np.concatenate([np.array(row) for row in ids]))
     first = np.setdiff1d(np.arange(len(table)), occurring)
     most = max(1, int(tokens / (len(frame.before) + len(frame.after) + 1)))
@@ -108,17 +109,25 @@ def _token_rows(
     )
     with torch.inference_mode():
         logits = classifier.head(features.to(classifier.device)).cpu()
-    alone = torch.cat([_even(_squeezed(features, ALONE_COLUMNS)), _even(logits)], dim=1)
-    guessed = _guess(table[asked], alone, table)
+    alone = torch.cat([_squeezed(features, ALONE_COLUMNS), _even(logits)], dim=1)
+    guessed = _guess(table[asked].float(), alone, table)
     guessed[asked] = alone
     return torch.cat([_squeezed(table, TABLE_COLUMNS), guessed], dim=1)
 
 
 def _squeezed(values: Tensor, columns: int) -> Tensor:
-    """The principal components."""
-    centred = values - values.mean(dim=0)
-    _, directions = torch.linalg.eigh(centred.T @ centred)
-    return _even(centred @ directions[:, -columns:])
+    """The principal components. In portions: a multilingual table is 400 MB as float32."""
+    mean = torch.stack([part.sum(dim=0) for part in _portions(values)]).sum(dim=0) / len(values)
+    spread = torch.zeros(len(mean), len(mean))
+    for part in _portions(values):
+        spread += (part - mean).T @ (part - mean)
+    _, directions = torch.linalg.eigh(spread)
+    kept = directions[:, -columns:]
+    return _even(torch.cat([(part - mean) @ kept for part in _portions(values)]))
+
+
+def _portions(values: Tensor) -> Iterator[Tensor]:
+    return (part.float() for part in torch.split(values, _ROWS_AT_ONCE))
 
 
 def _even(values: Tensor) -> Tensor:
@@ -134,7 +143,7 @@ def _guess(given: Tensor, wanted: Tensor, every: Tensor) -> Tensor:
     spread = centred.T @ centred
     ridge = _UNSEEN * spread.diagonal().mean().clamp_min(1e-8) * torch.eye(len(spread))
     directions: Tensor = torch.linalg.solve(spread + ridge, centred.T @ wanted)
-    return (every - mean) @ directions
+    return torch.cat([(part - mean) @ directions for part in _portions(every)])
 
 
 def _fit(
