@@ -55,6 +55,7 @@ class Settings(ServiceSettings):
     model_max_replicas: int = Field(default=2, ge=1, le=1000)
     model_cpu_target_percent: int = Field(default=70, ge=1, le=100)
     model_pod: PodTemplate = PodTemplate()
+    model_fast_path: bool = True  # False: full models answer every text
     model_traces_endpoint: str = ""  # where model servers send traces to, by OTLP over HTTP
 
     @model_validator(mode="after")

@@ -280,5 +280,6 @@ def to_serving_settings(settings: Settings) -> ServingSettings:
         max_replicas=settings.model_max_replicas,
         cpu_target_percent=settings.model_cpu_target_percent,
         pod=settings.model_pod,
+        fast_path=settings.model_fast_path,
         traces_endpoint=settings.model_traces_endpoint,
     )

@@ -22,6 +22,7 @@
   "MODEL_REPLICAS" .Values.model.replicas
   "MODEL_MAX_REPLICAS" (max (int .Values.model.replicas) (int .Values.model.maxReplicas))
   "MODEL_CPU_TARGET_PERCENT" .Values.model.cpuTargetPercent
+  "MODEL_FAST_PATH" .Values.model.fastPath
 }}
 {{- if not .Values.operator.watchAllNamespaces }}
 {{- $_ := set $settings "NAMESPACES" (join "," (include "sentops.namespaces" . | fromYaml).names) }}

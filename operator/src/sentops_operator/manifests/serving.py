@@ -41,6 +41,7 @@ class ServingSettings:
     max_replicas: int = 2
     cpu_target_percent: int = 70
     pod: PodTemplate = field(default_factory=PodTemplate)
+    fast_path: bool = True
     traces_endpoint: str = ""
 
     def __post_init__(self) -> None:
@@ -212,6 +213,8 @@ def _env(version: ModelVersion, settings: ServingSettings) -> list[Manifest]:
         "SENTOPS_MODEL_ARTIFACT_DIGEST": artifact.digest,
         "SENTOPS_MODEL_VERSION": version.metadata.name,
     }
+    if not settings.fast_path:
+        values["SENTOPS_MODEL_FAST_PATH"] = "false"
     if settings.traces_endpoint:
         values["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.traces_endpoint
     return [*pods.plain_env(values), pods.cores_env("SENTOPS_MODEL_WORKERS", settings.resources)]
