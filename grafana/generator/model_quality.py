@@ -169,6 +169,20 @@ SELECT meant.key AS "People meant", answered.key AS "The version answered", sum(
 HAVING sum(answered.value::bigint) > 0
  ORDER BY 1, 3 DESC
 """
+# From the votes, which are few, to the answers, so it costs the same however many answers there are.
+_PATHS = """
+SELECT p.model_version AS "Version", CASE p.path WHEN 'fast' THEN 'fast path' ELSE 'full model' END AS "Answered by",
+       count(*) AS "Votes", avg((v.label = p.label)::int)::float AS "Accuracy", avg(p.score)::float AS "As sure as it was"
+  FROM counted_votes v
+  JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
+ WHERE $__timeFilter(v.predicted_at)
+   AND $__timeFilter(p.created_at)
+   AND p.model_version = ANY (ARRAY[$version]::text[])
+   AND ('$language' = 'all' OR p.language = '$language')
+   AND p.path IS NOT NULL
+ GROUP BY 1, 2
+ ORDER BY 1 DESC, 2
+"""
 _LABELS = """
 SELECT $__timeGroup(a.bucket, $__interval) AS time, label.key AS metric, sum(label.value::bigint) AS value
   FROM answer_tallies a
@@ -230,6 +244,14 @@ BY_VOTES = Row(
             "Share of the votes that agree with the answer. Dotted: estimated from the confidence alone, without votes.",
             "accuracy",
             estimated="estimated_accuracy",
+        ),
+        table(
+            "By path",
+            "What people say of the answers of the fast path and of those of the full model. Texts that the fast path takes are easier, "
+            "so the two are not a contest: its accuracy ought to be the higher one.",
+            sql(_PATHS),
+            overrides=[on_all("^(Accuracy|As sure as it was)$", unit="percentunit", decimals=1)],
+            height=6,
         ),
         _course(
             "Macro F1",

@@ -260,6 +260,21 @@ MODEL_SERVERS = Row(
             least=0,
         ),
         lines(
+            "Texts by path",
+            "Of the texts scored, the share that the small student answered (fast), and that the full model did. A version without a "
+            "student only has the full model.",
+            prom(
+                """
+                sum by (slot, path) (rate(sentops_model_predictions_total[$__rate_interval]))
+                / ignoring (path) group_left sum by (slot) (rate(sentops_model_predictions_total[$__rate_interval]))
+                """,
+                "{{slot}} {{path}}",
+            ),
+            unit="percentunit",
+            least=0,
+            most=1,
+        ),
+        lines(
             "Texts per request",
             "Within which size half and 95 of 100 requests were.",
             prom(

@@ -74,6 +74,7 @@ def _answered(
         variant="candidate" if candidate else "champion",
         model_version=version,
         digest=models.digests[version],
+        path="fast" if score > 0.9 else "full",
     )
 
 
