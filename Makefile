@@ -49,7 +49,11 @@ bench-swap: .venv/.installed  ## 50 hot swaps of the model under constant load; 
 
 .PHONY: bench-quality
 bench-quality: .venv/.installed  ## Train on real reviews with three seeds and score rows never trained on; prints JSON
-	@$(RUN)/python benchmarks/quality.py $(BENCH_OPTIONS)
+	@$(RUN)/python -m benchmarks.quality $(BENCH_OPTIONS)
+
+.PHONY: bench-train
+bench-train: .venv/.installed  ## Time, CPU and memory of a training beside transformers' Trainer with its defaults, three seeds; prints JSON
+	@$(RUN)/python -m benchmarks.train $(BENCH_OPTIONS)
 
 .PHONY: bench-model
 bench-model: .venv/.installed  ## CPU per answer, sustained rate, memory and start of the model server beside a plain reference; prints JSON

@@ -1,14 +1,12 @@
 """Quality of a training as the platform does it: real files in, the run's own evaluation out, as JSON.
 
-`python benchmarks/quality.py` trains FineTune on the Amazon snippets with the default base, three seeds, and on
+`python -m benchmarks.quality` trains FineTune on the Amazon snippets with the default base, three seeds, and on
 the Italian tweets; each figure is what the published artefact scores on the test file, which no training and no
 choice of a setting has seen. The files come from ../shared/data, or the Amazon ones from the vaderSentiment
 sdist by the rule written there; without ../shared/data there are no Italian figures.
 """
 
 import argparse
-import asyncio
-import csv
 import hashlib
 import json
 import statistics
@@ -22,14 +20,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentops_cli import sample
+from benchmarks.support.amazon import LABELS, SHARED, Rows, amazon_rows, read_rows
 from sentops_core.artifacts import put_folder
 from sentops_core.domain.run import RunResult, RunSpec
-
-LABELS = ("negative", "neutral", "positive")
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-Rows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -163,36 +156,12 @@ def _italian() -> Corpus | None:
     train, test = SHARED / "italian_tweets_train.csv", SHARED / "italian_tweets_test.csv"
     if not (train.is_file() and test.is_file()):
         return None
-    return Corpus("italian_tweets", "it", _read(train), _read(test))
+    return Corpus("italian_tweets", "it", read_rows(train), read_rows(test))
 
 
 def _amazon(folder: Path) -> Corpus:
-    train, test = SHARED / "amazon_reviews_train.csv", SHARED / "amazon_reviews_test.csv"
-    if train.is_file() and test.is_file():
-        return Corpus("amazon_reviews", "en", _read(train), _read(test))
-    sdist = asyncio.run(sample.fetch_sdist(folder / "sdist"))
-    parts = _split_by_review(sample.snippets_in(sdist))
-    return Corpus("amazon_reviews", "en", parts["train"], parts["test"])
-
-
-def _read(path: Path) -> Rows:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row["label"]) for row in csv.DictReader(file)]
-
-
-def _split_by_review(content: str) -> dict[str, Rows]:
-    """The split of ../shared/data: by review, never by snippet; the buckets under 15 stay unused, as there."""
-    parts: dict[str, Rows] = {"train": [], "test": []}
-    seen: set[str] = set()
-    for row in sample.review_snippets(content):
-        text = " ".join(row.text.split())
-        if text in seen:
-            continue
-        seen.add(text)
-        bucket = int(hashlib.sha1(row.group.encode()).hexdigest()[:8], 16) % 100
-        if bucket >= 15:
-            parts["test" if bucket < 32 else "train"].append((text, row.label))
-    return parts
+    train, test = amazon_rows(folder / "sdist")
+    return Corpus("amazon_reviews", "en", train, test)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def train_fine_tune(
     """
     ranks = bench.team.ranks
     parts = _split(rows, settings.seed)
-    trainer = _FineTuner(classifier, encoder, parts, settings, bench)
+    trainer = FineTuner(classifier, encoder, parts, settings, bench)
     if trainer.args.world_size != ranks.total:
         raise RunFailure(
             f"{trainer.args.world_size} of {ranks.total} processes found each other to train together"
@@ -187,7 +187,7 @@ def _split(rows: Rows, seed: int) -> _Parts:
     return _Parts(rows.at(fitted), rows.at(validation), validation)
 
 
-class _FineTuner(Trainer):
+class FineTuner(Trainer):
     def __init__(
         self,
         classifier: Classifier,
@@ -197,7 +197,7 @@ class _FineTuner(Trainer):
         bench: Workbench,
     ) -> None:
         self._classifier = classifier
-        self._encoder = encoder
+        self.encoder = encoder
         self._parts = parts
         self.validation_ids = encoder.encode(parts.validation.texts)
         self.leaning = _leaning(parts.fitted, classifier.head.out_features)
@@ -231,7 +231,7 @@ class _FineTuner(Trainer):
 
     def logits(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
         self._classifier.eval()
-        return in_batches(self._encoder, ids, self._classifier, device=self._classifier.device)
+        return in_batches(self.encoder, ids, self._classifier, device=self._classifier.device)
 
     def judged_logits(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
         """Those of the model that would come of it if training ended here."""
@@ -298,7 +298,7 @@ class _FineTuner(Trainer):
         return metrics
 
     def _collate(self, items: list[dict[str, Any]]) -> dict[str, Tensor]:
-        input_ids, attention_mask = self._encoder.pad([item["input_ids"] for item in items])
+        input_ids, attention_mask = self.encoder.pad([item["input_ids"] for item in items])
         numbers = [item["number"] for item in items]
         return {
             "input_ids": input_ids,
@@ -324,10 +324,9 @@ class _FineTuner(Trainer):
 
 
 class _FollowWeights(TrainerCallback):
-    def __init__(self, trainer: _FineTuner, steps_per_epoch: int) -> None:
+    def __init__(self, trainer: FineTuner, steps_per_epoch: int) -> None:
         self._trainer = trainer
         self._steps_per_epoch = steps_per_epoch
-        self._between = max(1, steps_per_epoch // EVALUATIONS_PER_EPOCH)
 
     def on_step_end(
         self,
@@ -338,9 +337,12 @@ class _FollowWeights(TrainerCallback):
     ) -> None:
         self._trainer.average.update(state.global_step)
         step = state.global_step % self._steps_per_epoch
-        # The epoch's last evaluation is Trainer's own.
-        if 0 < step <= self._steps_per_epoch - self._between and step % self._between == 0:
+        # At an epoch's end, where this is 0, Trainer evaluates by itself.
+        if step and self._evaluations_until(step) > self._evaluations_until(step - 1):
             control.should_evaluate = True
+
+    def _evaluations_until(self, step: int) -> int:
+        return step * EVALUATIONS_PER_EPOCH // self._steps_per_epoch
 
 
 class _StopWhenAsked(TrainerCallback):
