@@ -23,7 +23,8 @@ LENIENT = {
 
 
 async def train(trainer: Trainer, base: Path, **request: object) -> str:
-    body = {"base": f"file://{base}", "gate": LENIENT, **request}
+    """Without a fast path, which takes seconds, unless the request asks for one."""
+    body = {"base": f"file://{base}", "gate": LENIENT, "fast_path": "Off", **request}
     answer = await trainer.client.post("/train", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["name"])
@@ -58,16 +59,18 @@ async def serving(trainer: Trainer) -> str | None:
 
 async def test_a_job_ends_as_a_version_that_serves(trainer: Trainer, tiny_base: Path) -> None:
     await trainer.dataset()
-    name = await train(trainer, tiny_base, method="Linear")
+    name = await train(trainer, tiny_base, method="Linear", fast_path="Forced")
     job = await job_in(trainer, name, "Succeeded")
     assert job["status"]["modelVersionRef"]["name"] == "sentiment-v1"
     assert job["status"]["gateResult"]["verdict"] == "Pass"
+    assert job["status"]["fastPath"]["used"], job["status"]["fastPath"]
     await version_in(trainer, "sentiment-v1", "Live")
     async with httpx.AsyncClient() as client:
         answer = await client.post(
             f"{trainer.settings.model_url}/predict", json={"text": "il prodotto era bello ottimo"}
         )
     assert answer.json()["model_version"] == "sentiment-v1"
+    assert answer.json()["path"] in {"full", "fast"}
     assert (trainer.settings.runs_dir / name).is_dir(), "its time to live is a day"
     reasons = [
         event["reason"]
