@@ -36,6 +36,8 @@ class FakeModel:
     digest: str = a_digest()
     failing: int | None = None
     delay: float = 0
+    refuses: str | None = None  # a text that is refused with all that come with it
+    path: str | None = None  # older servers do not say which model answered
     asked: list[list[str]] = field(default_factory=list)
 
     def app(self) -> FastAPI:
@@ -46,6 +48,8 @@ class FakeModel:
             texts = (await request.json())["texts"]
             self.asked.append(texts)
             await asyncio.sleep(self.delay)
+            if self.refuses in texts:
+                return JSONResponse({"code": "invalid_input"}, 422)
             if self.failing is not None:
                 return JSONResponse({"code": "broken"}, self.failing)
             return JSONResponse({"predictions": [self.answer(text) for text in texts]})
@@ -62,7 +66,7 @@ class FakeModel:
             "model_version": self.version,
             "digest": self.digest,
             "truncated": len(text) > 2000,
-        }
+        } | ({} if self.path is None else {"path": self.path})
 
 
 @dataclass

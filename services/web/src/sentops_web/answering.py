@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter
 
 from sentops_core.domain.errors import InvalidInput, PlatformError, TooLarge
 from sentops_core.domain.resources import Variant
@@ -73,6 +74,7 @@ class Answering:
         self.limits = limits
         self._shadowing: set[asyncio.Task[None]] = set()
         self._labels_given: OrderedDict[UUID, str] = OrderedDict()
+        self._counters: dict[tuple[str, ...], Counter] = {}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ class Answering:
         self._count(rows)
         return rows
 
-    async def ask(self, texts: Sequence[str], client: str) -> list[ModelAnswer]:
+    async def ask(self, texts: Sequence[str], client: str) -> Sequence[ModelAnswer]:
         """Answers that are nobody's prediction and leave no trace: for explanations."""
         choice = self._routing.choose(client)
         _, answers = await self._ask_with_fallback(texts, choice.first, choice.fallback)
@@ -114,7 +116,7 @@ class Answering:
 
     async def _ask_with_fallback(
         self, texts: Sequence[str], first: Variant, fallback: Variant | None
-    ) -> tuple[Variant, list[ModelAnswer]]:
+    ) -> tuple[Variant, Sequence[ModelAnswer]]:
         variant = first
         try:
             answers = await self._model.ask(first, texts)
@@ -163,16 +165,24 @@ class Answering:
                     model_version=answer.model_version,
                     digest=answer.digest,
                     shadow=variant.shadow,
+                    path=answer.path,
                 )
             )
         return rows
 
     def _count(self, rows: Sequence[PredictionRow]) -> None:
         for row in rows:
-            self._metrics.predictions.labels(row.variant, row.model_version, row.label).inc()
+            self._counter(row.variant, row.model_version, row.label).inc()
             self._labels_given[row.id] = row.label
         while len(self._labels_given) > _REMEMBERED_LABELS:
             self._labels_given.popitem(last=False)
+
+    def _counter(self, *labels: str) -> Counter:
+        """Asking the metrics for the one with certain labels costs more than the dictionary."""
+        found = self._counters.get(labels)
+        if found is None:
+            found = self._counters[labels] = self._metrics.predictions.labels(*labels)
+        return found
 
     def _show_to(self, shadow: Variant, texts: Sequence[str], client: str) -> None:
         """Ask the shadow in the background; when it cannot keep up, it simply sees less."""

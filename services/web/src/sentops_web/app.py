@@ -20,6 +20,7 @@ from sentops_web.answering import Answering, Limits
 from sentops_web.cards import Cards
 from sentops_web.compress import Compress
 from sentops_web.deps import Parts, parts_of
+from sentops_web.direct import DirectPredict
 from sentops_web.drain import Drain
 from sentops_web.guard import Guard
 from sentops_web.lookup import Lookup
@@ -69,6 +70,7 @@ def create_web(
         readiness=readiness,
         max_body_bytes=settings.max_body_bytes,
         docs_url=None,
+        ahead=lambda inner: DirectPredict(inner, settings.max_body_bytes),
     )
     app.mount("/static", Files(directory=STATIC), name="static")
     app.mount("/docs/assets", Files(directory=SWAGGER), name="docs-assets")
@@ -104,9 +106,11 @@ async def _open(
     )
     routing = RoutingClient(http, settings.trainer_url, settings.spool_dir / "routing.json")
     await routing.refresh()
+    model = ModelClient(timeout_seconds=settings.model_timeout_seconds)
+    stack.callback(model.close)
     answering = Answering(
         routing=routing,
-        model=ModelClient(http, timeout_seconds=settings.model_timeout_seconds),
+        model=model,
         spool=spool,
         detect=await asyncio.to_thread(language_detector),
         metrics=metrics,

@@ -59,10 +59,15 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
-PartsOf = Annotated[Parts, Depends(parts_of)]
+# Dependencies are async, also those that wait for nothing: FastAPI sends the others through a thread.
+async def _parts(request: Request) -> Parts:
+    return parts_of(request)
 
 
-def client_of(
+PartsOf = Annotated[Parts, Depends(_parts)]
+
+
+async def client_of(
     request: Request,
     parts: PartsOf,
     x_client_id: Annotated[  # noqa: ARG001 - shown in the documentation; `identify` reads it

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sentops_web.model_client import ModelAnswer
 
-Ask = Callable[[Sequence[str]], Awaitable[list[ModelAnswer]]]
+Ask = Callable[[Sequence[str]], Awaitable[Sequence[ModelAnswer]]]
 
 _WORD = re.compile(r"\S+")
 _AT_ONCE = 16

@@ -18,6 +18,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+RAW_HEADERS = tuple((name.encode(), value.encode()) for name, value in _HEADERS.items())
 
 
 def from_another_site(headers: Headers) -> bool:

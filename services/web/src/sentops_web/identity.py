@@ -24,15 +24,24 @@ class Client:
 
 def identify(request: Request, signer: Signer) -> Client:
     """The client by header, else by our cookie, else by its address (pseudonymised)."""
-    address = signer.pseudonym("address", request.client.host if request.client else "unknown")
-    header = request.headers.get(HEADER)
+    return client_by(
+        request.headers.get(HEADER),
+        request.cookies.get(COOKIE, ""),
+        request.client.host if request.client else None,
+        signer,
+    )
+
+
+def client_by(header: str | None, cookie: str, host: str | None, signer: Signer) -> Client:
+    """As `identify`, of what the request says."""
+    address = signer.pseudonym("address", host or "unknown")
     if header is not None:
         if not 8 <= len(header) <= 200:
             raise InvalidInput(
                 f"The header {HEADER} names you: send 8 to 200 characters that only you know."
             )
         return Client(f"id-{signer.pseudonym('client', header)}", address, private=True)
-    identity = signer.open_cookie(request.cookies.get(COOKIE, ""))
+    identity = signer.open_cookie(cookie)
     if identity is not None:
         return Client(f"web-{identity}", address, private=True)
     return Client(f"net-{address}", address, private=False)

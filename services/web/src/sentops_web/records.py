@@ -1,8 +1,6 @@
 """The rows of the spool: predictions, votes and withdrawals as the database takes them, and as JSON on their way."""
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -13,7 +11,7 @@ from sentops_web.spool import Record
 
 
 def prediction_record(row: PredictionRow) -> Record:
-    return Record("prediction", row.id, row.client, _json(asdict(row)))
+    return Record("prediction", row.id, row.client, _json(row))
 
 
 def prediction_of(record: Record) -> PredictionRow:
@@ -25,7 +23,7 @@ def prediction_of(record: Record) -> PredictionRow:
 
 
 def vote_record(row: FeedbackRow) -> Record:
-    return Record("vote", row.prediction_id, row.client, _json(asdict(row)))
+    return Record("vote", row.prediction_id, row.client, _json(row))
 
 
 def vote_of(record: Record) -> FeedbackRow:
@@ -38,7 +36,7 @@ def vote_of(record: Record) -> FeedbackRow:
 
 
 def withdrawal_record(taken: Withdrawal) -> Record:
-    return Record("withdrawal", taken.prediction_id, taken.client, _json(asdict(taken)))
+    return Record("withdrawal", taken.prediction_id, taken.client, _json(taken))
 
 
 def withdrawal_of(record: Record) -> Withdrawal:
@@ -50,5 +48,6 @@ def withdrawal_of(record: Record) -> Withdrawal:
     return Withdrawal(**found)
 
 
-def _json(values: dict[str, Any]) -> bytes:
-    return orjson.dumps(values, default=bytes.hex)
+def _json(row: PredictionRow | FeedbackRow | Withdrawal) -> bytes:
+    """As orjson writes dataclasses, UUIDs and moments; bytes become hexadecimal."""
+    return orjson.dumps(row, default=bytes.hex)

@@ -1,6 +1,5 @@
 """Values that carry their own proof: prediction ids and client cookies, signed with one key."""
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -28,7 +27,7 @@ class Signer:
     def _mac(self, purpose: str, message: bytes) -> str:
         # Prediction ids keep the bare form other programs can check; the rest names its purpose.
         content = message if purpose == "prediction" else purpose.encode() + b"\0" + message
-        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
+        return hmac.digest(self._key, content, "sha256").hex()
 
     def prediction_id(self, identity: UUID) -> str:
         return f"{identity.hex}-{self._mac('prediction', identity.bytes)[:16]}"

@@ -9,6 +9,7 @@ from pydantic import Field, StrictStr
 
 from sentops_core.domain.base import Body, Label, Moment
 from sentops_core.domain.errors import InvalidInput, NotFound, TooLarge
+from sentops_core.domain.fast_path import AnswerPath
 from sentops_core.store.predictions import PredictionRow
 from sentops_web.answering import readable
 from sentops_web.batch_file import answered_table, header
@@ -36,6 +37,9 @@ class Prediction(Body):
     model_version: str
     language: str | None = Field(description="ISO 639-1, or null when it cannot be told.")
     truncated: bool = Field(description="Only the beginning of the text was read.")
+    path: AnswerPath | None = Field(
+        description="Which model answered: full, or fast for a small one that was sure enough; null: not said."
+    )
 
 
 class Predictions(Body):
@@ -86,6 +90,7 @@ def shown(row: PredictionRow, parts: Parts) -> Prediction:
         model_version=row.model_version,
         language=row.language,
         truncated=row.truncated,
+        path=row.path,
     )
 
 
