@@ -15,12 +15,15 @@ from sentops_core.store import (
     feedback,
     feedback_inbox,
     labelling_feed,
+    lineage,
+    overview,
     predictions,
     tallies,
     tally_counting,
     training_jobs,
 )
 from sentops_core.store.feedback import Feedback
+from sentops_core.store.feedback_inbox import InboxFilter, Review
 from sentops_core.store.pool import Connection, open_connection
 from sentops_core.store.predictions import PredictionRow, Predictions
 from tests.support.postgres import copied_database, run_aside
@@ -115,11 +118,28 @@ def read_fully(plan: list[dict[str, Any]]) -> set[str]:
 
 async def test_a_client_s_newest_page_reads_the_newest_months_only(filled: Connection) -> None:
     last = predictions._NEWEST
+    beginning = datetime(2026, 8, 1, tzinfo=UTC)
     plan = await explain(
-        filled, predictions._RECENT, "client-7", NOW + timedelta(days=30), last, 20
+        filled, predictions._RECENT, "client-7", NOW + timedelta(days=30), last, beginning, 20
     )
     assert tables(plan) == {"predictions_2026_11"}
     assert indexes(plan) == {"predictions_client_created_at_idx"}
+    assert not read_fully(plan)
+
+
+async def test_an_older_page_of_a_client_leaves_the_newer_months_alone(filled: Connection) -> None:
+    before = datetime(2026, 9, 10, tzinfo=UTC)
+    floor = before - predictions._LOOK_BACK
+    plan = await explain(
+        filled, predictions._RECENT, "client-7", before, predictions._NEWEST, floor, 20
+    )
+    assert tables(plan) == {"predictions_2026_09"}
+
+
+async def test_lineage_looks_for_an_answer_in_its_own_month(filled: Connection) -> None:
+    row = (await Predictions(filled).recent("client-1", limit=1))[0]
+    plan = await explain(filled, lineage._PREDICTION, row.id, row.created_at)
+    assert tables(plan) == {"predictions_2026_11"}
     assert not read_fully(plan)
 
 
@@ -178,10 +198,65 @@ async def test_forgetting_a_client_finds_its_rows_by_index(filled: Connection) -
     assert not read_fully(plan)
 
 
-async def test_a_page_of_the_inbox_looks_up_one_answer_per_vote(filled: Connection) -> None:
-    anything = [None] * 7
-    plan = await explain(filled, feedback_inbox._PAGE, *feedback_inbox._NEWEST, *anything, 50)
-    assert not {name for name in read_fully(plan) if name.startswith("predictions")}
+def inbox_statement(wanted: InboxFilter) -> tuple[str, list[object]]:
+    """What a page of fifty asks, as it is sent."""
+    clause, value = feedback_inbox._narrowing(wanted)
+    scan = feedback_inbox._SCAN + clause + feedback_inbox._SCAN_ORDER
+    statement = feedback_inbox._SELECT + scan + feedback_inbox._REST
+    status, corrected = feedback_inbox._stored(wanted.review)
+    filters = [wanted.client, wanted.source, status, corrected, wanted.label]
+    last = [wanted.model_version, wanted.disagreement, 50]
+    return statement, [*feedback_inbox._NEWEST, SCANNED_HERE, value, *filters, *last]
+
+
+SCANNED_HERE = 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (InboxFilter(), "feedback_recent"),
+        (InboxFilter(review=Review.ACCEPTED, label="positive"), "feedback_status_recent"),
+        (InboxFilter(review=Review.CORRECTED), "feedback_corrected"),
+        (InboxFilter(source="nobody's"), "feedback_source_recent"),
+        (InboxFilter(client="client-5", label="positive"), "feedback_client_recent"),
+        (InboxFilter(model_version="never served"), "feedback_recent"),
+    ],
+)
+async def test_a_page_of_the_inbox_looks_at_so_many_votes_and_no_more(
+    filled: Connection, wanted: InboxFilter, index: str
+) -> None:
+    """Planned for any value, as the server does after some times; but the first and the client's, none finds anything."""
+    statement, values = inbox_statement(wanted)
+    transaction = filled.transaction()
+    await transaction.start()
+    await filled.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    plan = await explain(filled, statement, *values)
+    await transaction.rollback()
+    votes = [node for node in plan if node.get("Index Name", "").startswith("feedback_")]
+    assert [node["Index Name"] for node in votes] == [index]
+    # To sort those of one moment by their ids, it reads the first one of the next.
+    read = sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in votes)
+    assert read <= SCANNED_HERE + 1
+    assert not {name for name in read_fully(plan) if name.startswith(("predictions", "feedback"))}
+
+
+async def test_counts_of_votes_end_where_nobody_reads_on(filled: Connection) -> None:
+    plan = await explain(filled, feedback_inbox._COUNTS, 100)
+    read = [node["Actual Rows"] for node in plan if node.get("Relation Name") == "feedback"]
+    assert read
+    assert max(read) <= 100
+
+
+async def test_days_that_are_counted_are_not_counted_again(filled: Connection) -> None:
+    """Two of all the ten minutes changed since: their answers are all that is read."""
+    since, until = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 12, tzinfo=UTC)
+    changed = [since + timedelta(hours=1), since + timedelta(days=3)]
+    for statement in (overview._ANSWERS, overview._VOTES):
+        plan = await explain(filled, statement, since, until, changed)
+        answers = [n for n in plan if n.get("Relation Name", "").startswith("predictions")]
+        assert sum(node["Actual Rows"] * node["Actual Loops"] for node in answers) <= 2
+        assert "feedback" not in read_fully(plan)
 
 
 async def test_figures_of_sources_look_up_one_answer_per_vote(filled: Connection) -> None:

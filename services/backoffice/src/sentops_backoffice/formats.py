@@ -26,6 +26,10 @@ class Formats:
     def whole(self, value: float | None) -> str:
         return UNKNOWN if value is None else format_decimal(value, _WHOLE, locale=self._locale)
 
+    def up_to(self, value: int, most: int) -> str:
+        """A count that ended there: 1,000+."""
+        return self.whole(value) + ("+" if value >= most else "")
+
     def decimal(self, value: float | None) -> str:
         """A metric, with three decimals."""
         return UNKNOWN if value is None else format_decimal(value, _METRIC, locale=self._locale)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sentops_core.store.feedback_inbox import Cursor, InboxFilter, InboxRow, Review
+from sentops_core.store.feedback_inbox import Cursor, InboxFilter, Review
 
 
 class InboxQuery(BaseModel):
@@ -53,8 +53,9 @@ class InboxQuery(BaseModel):
         return {key: value for key, value in values.items() if value}
 
 
-def cursor_after(row: InboxRow) -> str:
-    return f"{microseconds_of(row.voted_at)}.{row.vote_id.hex}"
+def text_of(cursor: Cursor | None) -> str:
+    """As addresses carry it; empty at the end."""
+    return "" if cursor is None else f"{microseconds_of(cursor[0])}.{cursor[1].hex}"
 
 
 def cursor_of(text: str) -> Cursor | None:

@@ -11,13 +11,13 @@ from sentops_backoffice import reviewing
 from sentops_backoffice.access import ActorDep, needs
 from sentops_backoffice.deps import Connection
 from sentops_backoffice.forms import read_form, text_fields
-from sentops_backoffice.inbox_query import InboxQuery, cursor_after, cursor_of
+from sentops_backoffice.inbox_query import InboxQuery, cursor_of, text_of
 from sentops_backoffice.labelling import labels_in_use
 from sentops_backoffice.page import PageDep
 from sentops_backoffice.sentences import said
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.domain.trust import suspicions
-from sentops_core.store.feedback_inbox import FeedbackInbox, Review
+from sentops_core.store.feedback_inbox import COUNTED_VOTES, FeedbackInbox, Review
 from sentops_core.store.quarantine import Quarantine
 from sentops_core.store.tokens import Role
 
@@ -34,15 +34,16 @@ async def get_feedback(
     page: PageDep, connection: Connection, query: Annotated[InboxQuery, Query()]
 ) -> Response:
     inbox = FeedbackInbox(connection)
-    rows = await inbox.page(query.filter(), before=cursor_of(query.before), limit=_ROWS)
+    found = await inbox.page(query.filter(), before=cursor_of(query.before), limit=_ROWS)
     return page.render(
         "feedback.html",
         current="feedback",
-        rows=rows,
+        rows=found.rows,
         query=query,
         kept=query.kept(),
-        older=cursor_after(rows[-1]) if len(rows) == _ROWS else "",
+        older=text_of(found.older),
         counts=await inbox.counts(),
+        counted=COUNTED_VOTES,
         labels=await labels_in_use(connection),
         versions=await inbox.versions(),
         sources=await inbox.sources(),

@@ -10,11 +10,11 @@ from pydantic import Field
 from sentops_backoffice import reviewing
 from sentops_backoffice.access import ActorDep, needs
 from sentops_backoffice.deps import Connection
-from sentops_backoffice.inbox_query import InboxQuery, cursor_after, cursor_of
+from sentops_backoffice.inbox_query import InboxQuery, cursor_of, text_of
 from sentops_core.domain.base import Body, Label, Moment
 from sentops_core.domain.quality import Accuracy
 from sentops_core.domain.trust import SourceFigures, Suspicion, suspicions
-from sentops_core.store.feedback_inbox import FeedbackInbox, InboxRow, Review
+from sentops_core.store.feedback_inbox import COUNTED_VOTES, FeedbackInbox, InboxRow, Review
 from sentops_core.store.tokens import Role
 
 router = APIRouter(prefix="/api/feedback", tags=["feedback"])
@@ -46,7 +46,9 @@ class Vote(Body):
 
 class Votes(Body):
     votes: list[Vote]
-    next: str | None = Field(description="Give it back as `before` for the next page.")
+    next: str | None = Field(
+        description="Give it back as `before` for the next page; a page can be short and not be the last."
+    )
 
 
 class Counts(Body):
@@ -153,16 +155,20 @@ def _example(content: object) -> dict[int | str, dict[str, Any]]:
     responses=_example({"votes": [_VOTE_EXAMPLE], "next": None}),
 )
 async def get_feedback(connection: Connection, query: Annotated[InboxQuery, Query()]) -> Votes:
-    rows = await FeedbackInbox(connection).page(
+    found = await FeedbackInbox(connection).page(
         query.filter(), before=cursor_of(query.before), limit=_ROWS
     )
     return Votes(
-        votes=[_vote(row) for row in rows],
-        next=cursor_after(rows[-1]) if len(rows) == _ROWS else None,
+        votes=[_vote(row) for row in found.rows],
+        next=text_of(found.older) or None,
     )
 
 
-@router.get("/counts", summary="How many votes are new, accepted, refused, set right")
+@router.get(
+    "/counts",
+    summary="How many votes are new, accepted, refused, set right",
+    description=f"Each up to {COUNTED_VOTES}: then there are so many, or more.",
+)
 async def get_counts(connection: Connection) -> Counts:
     counts = await FeedbackInbox(connection).counts()
     return Counts(**{review.value: count for review, count in counts.items()})

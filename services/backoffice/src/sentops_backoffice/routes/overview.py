@@ -17,9 +17,12 @@ from sentops_core.domain.base import Body, Moment
 from sentops_core.domain.drift import FLOOR
 from sentops_core.domain.quality import Accuracy
 from sentops_core.domain.quality_figures import WINDOWS, QualityFigures
+from sentops_core.store.feedback_inbox import COUNTED_VOTES
 
 router = APIRouter(tags=["pages"], include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["platform"])
+
+_COUNTED = f"Up to {COUNTED_VOTES}: then there are so many, or more."
 
 
 Window = Literal["1h", "24h", "7d", "28d"]
@@ -46,6 +49,7 @@ async def get_index(
         "index.html",
         current="overview",
         shown=shown,
+        counted=COUNTED_VOTES,
         monitored=figures,
         windows=list(WINDOWS),
         recent_days=RECENT_DAYS,
@@ -118,8 +122,8 @@ class DayOfAnswers(Body):
 class WorkNow(Body):
     open_texts: int
     contested_texts: int
-    new_votes: int
-    votes_since_dataset: int
+    new_votes: int = Field(description=_COUNTED)
+    votes_since_dataset: int = Field(description=_COUNTED)
 
 
 class Estimated(Body):

@@ -122,13 +122,19 @@ SELECT prediction_id, client, label, vote_id, voted_at, predicted_at, note, sour
  ORDER BY vote_id
 """
 # Which votes count, and as what, is the view counted_votes'.
-# Equality on created_at as well as on id leads each row to its one partition.
+# Equality on created_at as well as on id leads each row to its one partition. LATERAL and OFFSET 0: in the order of the
+# votes, so that the cursor has its next thousand at once, and not after sorting the votes of years.
 _FOR_DATASET = """
-SELECT v.prediction_id, v.client, p.text, v.label, p.label AS predicted_label, p.language, v.note, v.source, v.vote_id,
+SELECT v.prediction_id, v.client, p.text, v.label, p.predicted_label, p.language, v.note, v.source, v.vote_id,
        v.voted_at, v.predicted_at, p.model_version, v.reviewed_by
   FROM counted_votes v
-  JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
- WHERE v.voted_at > $1 AND p.text IS NOT NULL
+ CROSS JOIN LATERAL (
+           SELECT p.text, p.label AS predicted_label, p.language, p.model_version
+             FROM predictions p
+            WHERE p.created_at = v.predicted_at AND p.id = v.prediction_id AND p.text IS NOT NULL
+           OFFSET 0
+       ) AS p
+ WHERE v.voted_at > $1
  ORDER BY v.voted_at, v.vote_id
 """
 # A vote is never older than its prediction, so the bound on voted_at loses nothing and uses its index.

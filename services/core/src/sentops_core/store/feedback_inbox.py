@@ -9,6 +9,11 @@ from uuid import UUID
 
 from sentops_core.store.pool import Connection
 
+COUNTED_VOTES = 1000  # what is more is not counted further
+SCANNED = 1000  # votes that one page looks at, whatever it is asked for
+
+Cursor = tuple[datetime, UUID]
+
 
 class Review(StrEnum):
     """What became of a vote; CORRECTED is refused in the table, with the right label beside it."""
@@ -60,6 +65,14 @@ class InboxRow:
 
 
 @dataclass(frozen=True)
+class InboxPage:
+    """`older` is where to go on, None at the end. A page can be short, even empty, and not be the last one."""
+
+    rows: tuple[InboxRow, ...]
+    older: Cursor | None
+
+
+@dataclass(frozen=True)
 class Reviewed:
     """A vote that was decided about, and what it was before."""
 
@@ -85,40 +98,73 @@ class JudgedVote(NamedTuple):
     voted_at: datetime
 
 
+# The newest votes by one of their own columns, which an index has in this order: whatever else is asked for, no more
+# than these are looked at.
+_SCAN = """
+SELECT f.vote_id, f.prediction_id, f.client, f.source, f.label, f.note, f.status, f.corrected_label, f.reviewed_by,
+       f.reviewed_at, f.voted_at, f.predicted_at
+  FROM feedback f
+ WHERE (f.voted_at, f.vote_id) < ($1, $2)
+"""
+_SCAN_ORDER = """
+ ORDER BY f.voted_at DESC, f.vote_id DESC
+ LIMIT $3
+"""
+_BY_CLIENT = "   AND f.client = $4"
+_BY_SOURCE = "   AND f.source = $4"
+_BY_STATUS = "   AND f.status = $4"
+_BY_CORRECTION = "   AND f.corrected_label IS NOT NULL AND $4::text IS NULL"
+_BY_NOTHING = "   AND $4::text IS NULL"
 # LATERAL and OFFSET 0: one look-up per vote in the order of the votes until the page is full, whatever the planner
 # thinks of joining everything first.
-_PAGE = """
+_SELECT = """
 SELECT f.vote_id, f.prediction_id, f.client, f.source, f.label, f.note, f.status, f.corrected_label, f.reviewed_by,
        f.reviewed_at, f.voted_at, p.text, p.predicted_label, p.score AS predicted_score, p.model_version,
        (SELECT i.label FROM labelling_items i WHERE i.content_hash = p.text_hash AND i.state = 'done') AS known_label,
        EXISTS (SELECT FROM quarantined_sources q
                 WHERE q.kind = 'client' AND q.name = f.client OR q.kind = 'source' AND q.name = f.source)
            AS quarantined
-  FROM feedback f
+  FROM ("""
+_REST = """) AS f
   CROSS JOIN LATERAL (
            SELECT p.text, p.text_hash, p.label AS predicted_label, p.score, p.model_version
              FROM predictions p
             WHERE p.created_at = f.predicted_at AND p.id = f.prediction_id
            OFFSET 0
        ) AS p
- WHERE (f.voted_at, f.vote_id) < ($1, $2)
-   AND ($3::text IS NULL OR f.status = $3)
-   AND ($4::boolean IS NULL OR (f.corrected_label IS NOT NULL) = $4)
-   AND ($5::text IS NULL OR f.label = $5)
-   AND ($6::text IS NULL OR p.model_version = $6)
-   AND ($7::boolean IS NULL OR (f.label <> p.predicted_label) = $7)
-   AND ($8::text IS NULL OR f.client = $8)
-   AND ($9::text IS NULL OR f.source = $9)
+ WHERE ($5::text IS NULL OR f.client = $5)
+   AND ($6::text IS NULL OR f.source = $6)
+   AND ($7::text IS NULL OR f.status = $7)
+   AND ($8::boolean IS NULL OR (f.corrected_label IS NOT NULL) = $8)
+   AND ($9::text IS NULL OR f.label = $9)
+   AND ($10::text IS NULL OR p.model_version = $10)
+   AND ($11::boolean IS NULL OR (f.label <> p.predicted_label) = $11)
  ORDER BY f.voted_at DESC, f.vote_id DESC
- LIMIT $10
+ LIMIT $12
 """
+# Where the scan ended; nothing if there was no more to look at.
+_LAST_SCANNED = ("SELECT voted_at, vote_id FROM (", ") AS f OFFSET $3 - 1")
+# Each count ends: a page does not become slower by what nobody looks at.
 _COUNTS = """
-SELECT CASE WHEN status = 'refused' AND corrected_label IS NOT NULL THEN 'corrected' ELSE status END AS review,
-       count(*) AS votes
-  FROM feedback
- GROUP BY review
+SELECT (SELECT count(*) FROM (SELECT FROM feedback WHERE status = 'new' LIMIT $1) AS counted) AS new,
+       (SELECT count(*) FROM (SELECT FROM feedback WHERE status = 'accepted' LIMIT $1) AS counted) AS accepted,
+       (SELECT count(*)
+          FROM (SELECT FROM feedback WHERE status = 'refused' AND corrected_label IS NULL LIMIT $1) AS counted) AS refused,
+       (SELECT count(*)
+          FROM (SELECT FROM feedback WHERE status = 'refused' AND corrected_label IS NOT NULL LIMIT $1) AS counted)
+           AS corrected
 """
-_SOURCES = "SELECT DISTINCT source FROM feedback ORDER BY source LIMIT 50"
+# From one to the next by the index: a handful of steps, however many votes there are.
+_SOURCES = """
+WITH RECURSIVE known AS (
+    SELECT min(source) AS source, 1 AS place FROM feedback
+     UNION ALL
+    SELECT (SELECT min(f.source) FROM feedback f WHERE f.source > k.source), k.place + 1
+      FROM known k
+     WHERE k.source IS NOT NULL AND k.place < 50
+)
+SELECT source FROM known WHERE source IS NOT NULL ORDER BY source
+"""
 _VERSIONS = "SELECT name FROM model_versions ORDER BY created_at DESC, version DESC LIMIT 50"
 # A vote that its client has replaced has another vote_id: then nobody has decided about what is there now.
 _REVIEW = """
@@ -161,8 +207,6 @@ SELECT n.client, n.source, p.text_hash AS text_key, n.label, p.predicted_label, 
 """
 _NEWEST = (datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 
-Cursor = tuple[datetime, UUID]
-
 
 class FeedbackInbox:
     """The feedback table, for people who judge votes."""
@@ -172,27 +216,36 @@ class FeedbackInbox:
 
     async def page(
         self, wanted: InboxFilter, *, before: Cursor | None = None, limit: int = 100
-    ) -> list[InboxRow]:
-        """Newest first; `before` is moment and id of the last vote already seen."""
+    ) -> InboxPage:
+        """Newest first; `before` is where an earlier page says that it goes on."""
         status, corrected = _stored(wanted.review)
+        clause, value = _narrowing(wanted)
+        scan = _SCAN + clause + _SCAN_ORDER
+        scanned = (*(before or _NEWEST), SCANNED, value)
         rows = await self._connection.fetch(
-            _PAGE,
-            *(before or _NEWEST),
+            _SELECT + scan + _REST,
+            *scanned,
+            wanted.client,
+            wanted.source,
             status,
             corrected,
             wanted.label,
             wanted.model_version,
             wanted.disagreement,
-            wanted.client,
-            wanted.source,
             limit,
         )
-        return [InboxRow(**row) for row in rows]
+        found = tuple(InboxRow(**row) for row in rows)
+        if len(found) == limit:
+            return InboxPage(found, (found[-1].voted_at, found[-1].vote_id))
+        head, tail = _LAST_SCANNED
+        last = await self._connection.fetchrow(head + scan + tail, *scanned)
+        return InboxPage(found, None if last is None else (last["voted_at"], last["vote_id"]))
 
     async def counts(self) -> dict[Review, int]:
-        rows = await self._connection.fetch(_COUNTS)
-        found = {Review(row["review"]): row["votes"] for row in rows}
-        return {review: found.get(review, 0) for review in Review}
+        """Up to COUNTED_VOTES of each."""
+        row = await self._connection.fetchrow(_COUNTS, COUNTED_VOTES)
+        assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
+        return {review: row[review] for review in Review}
 
     async def sources(self) -> list[str]:
         """The ways in that votes came by."""
@@ -226,3 +279,16 @@ def _stored(review: Review | None) -> tuple[str | None, bool | None]:
     if review is Review.CORRECTED:
         return Review.REFUSED, True
     return review, False if review is Review.REFUSED else None
+
+
+def _narrowing(wanted: InboxFilter) -> tuple[str, str | None]:
+    """The condition that leaves the fewest votes to look at, of those that an index serves; and its value."""
+    if wanted.client is not None:
+        return _BY_CLIENT, wanted.client
+    if wanted.review is Review.CORRECTED:
+        return _BY_CORRECTION, None
+    if wanted.source is not None:
+        return _BY_SOURCE, wanted.source
+    if wanted.review is not None:
+        return _BY_STATUS, wanted.review
+    return _BY_NOTHING, None

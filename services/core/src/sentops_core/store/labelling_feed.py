@@ -49,7 +49,8 @@ SELECT p.id AS prediction_id, p.created_at AS predicted_at, p.text, p.text_hash,
  ORDER BY p.score
  LIMIT $2
 """
-# A shadow's answer is written soon after the champion's, for the same client.
+# A shadow's answer is written soon after the champion's, for the same client. LATERAL and OFFSET 0: each is looked up,
+# whatever the planner thinks of reading the weeks once.
 _DISAGREEMENTS = """
 WITH shadows AS (
     SELECT client, created_at, text_hash, label, model_version
@@ -61,10 +62,15 @@ WITH shadows AS (
 SELECT p.id AS prediction_id, p.created_at AS predicted_at, p.text, p.text_hash, p.language, p.label, p.score,
        p.scores, p.model_version, s.label AS candidate_label, s.model_version AS candidate_version
   FROM shadows s
-  JOIN predictions p ON p.client = s.client AND p.text_hash = s.text_hash
-                    AND p.created_at BETWEEN s.created_at - interval '10 minutes' AND s.created_at
- WHERE p.created_at >= $1 AND NOT p.shadow AND p.text IS NOT NULL AND p.label <> s.label
-   AND NOT EXISTS (SELECT FROM examples e WHERE e.content_hash = p.text_hash)
+ CROSS JOIN LATERAL (
+           SELECT p.id, p.created_at, p.text, p.text_hash, p.language, p.label, p.score, p.scores, p.model_version
+             FROM predictions p
+            WHERE p.client = s.client AND p.text_hash = s.text_hash
+              AND p.created_at BETWEEN s.created_at - interval '10 minutes' AND s.created_at
+              AND p.created_at >= $1 AND NOT p.shadow AND p.text IS NOT NULL AND p.label <> s.label
+           OFFSET 0
+       ) AS p
+ WHERE NOT EXISTS (SELECT FROM examples e WHERE e.content_hash = p.text_hash)
 """
 _CONTESTED = """
 WITH newest AS (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from sentops_core.domain.attention import Mention
+from sentops_core.store.feedback_inbox import COUNTED_VOTES
 from sentops_core.store.pool import Connection
 
 
@@ -25,7 +26,10 @@ class DayOfVotes:
 
 @dataclass(frozen=True)
 class Work:
-    """What waits for people: texts to label, texts that they disagree on, votes nobody looked at."""
+    """What waits for people: texts to label, texts that they disagree on, votes nobody looked at.
+
+    Votes are counted up to COUNTED_VOTES: there are so many, or more.
+    """
 
     open_texts: int
     contested_texts: int
@@ -33,8 +37,66 @@ class Work:
     votes_since_dataset: int
 
 
-# Day by day: grouping by a day would sort every row of the weeks.
+# Ten minutes that changed since they were counted: few where a monitor runs, all of them where none does.
+_UNCOUNTED = """
+SELECT DISTINCT bucket
+  FROM tallies_due
+ WHERE bucket >= $1 AND bucket < $2
+ LIMIT $3
+"""
+# The counts of days, without those of ten minutes that are no longer true, and with what these hold now.
 _ANSWERS = """
+SELECT d.day::date AS day,
+       (SELECT coalesce(sum(t.answers), 0) FROM day_tallies t WHERE t.day = d.day::date)::bigint
+       - (SELECT coalesce(sum(t.answers), 0)
+            FROM unnest($3::timestamptz[]) AS due (bucket)
+            JOIN answer_tallies t USING (bucket)
+           WHERE due.bucket >= d.day AND due.bucket < d.day + interval '1 day')::bigint
+       + (SELECT count(*)
+            FROM unnest($3::timestamptz[]) AS due (bucket)
+           CROSS JOIN LATERAL (
+                     SELECT
+                       FROM predictions p
+                      WHERE p.created_at >= due.bucket AND p.created_at < due.bucket + interval '10 minutes'
+                        AND NOT p.shadow
+                     OFFSET 0
+                 ) AS p
+           WHERE due.bucket >= d.day AND due.bucket < d.day + interval '1 day') AS answers
+  FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 microsecond', '1 day') AS d (day)
+ ORDER BY 1
+"""
+_VOTES = """
+WITH due AS (
+    SELECT bucket FROM unnest($3::timestamptz[]) AS due (bucket)
+), counted AS (
+    SELECT day, model_version, votes, agreed
+      FROM day_tallies
+     WHERE day >= ($1::timestamptz AT TIME ZONE 'UTC')::date AND day < ($2::timestamptz AT TIME ZONE 'UTC')::date
+     UNION ALL
+    SELECT (bucket AT TIME ZONE 'UTC')::date, model_version, -votes,
+           -(SELECT coalesce(sum(count::bigint), 0)
+               FROM jsonb_each(agreed) AS by_label, jsonb_array_elements_text(by_label.value) AS count)
+      FROM due JOIN vote_tallies USING (bucket)
+     UNION ALL
+    SELECT (due.bucket AT TIME ZONE 'UTC')::date, v.model_version, 1, (v.label = v.answered)::integer
+      FROM due
+     CROSS JOIN LATERAL (
+               SELECT p.model_version, v.label, p.label AS answered
+                 FROM counted_votes v
+                 JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
+                WHERE v.predicted_at >= due.bucket AND v.predicted_at < due.bucket + interval '10 minutes'
+                  AND NOT p.shadow
+               OFFSET 0
+           ) AS v
+)
+SELECT day, model_version, sum(votes)::bigint AS votes, sum(agreed)::bigint AS "right"
+  FROM counted
+ GROUP BY day, model_version
+HAVING sum(votes) > 0
+ ORDER BY day, model_version
+"""
+# Day by day: grouping by a day would sort every row of the weeks.
+_ANSWERS_WITHOUT_COUNTS = """
 SELECT d.day::date AS day,
        (SELECT count(*)
           FROM predictions p
@@ -42,7 +104,7 @@ SELECT d.day::date AS day,
   FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 microsecond', '1 day') AS d (day)
  ORDER BY 1
 """
-_VOTES = """
+_VOTES_WITHOUT_COUNTS = """
 SELECT (v.predicted_at AT TIME ZONE 'UTC')::date AS day, p.model_version, count(*) AS votes,
        count(*) FILTER (WHERE v.label = p.label) AS "right"
   FROM counted_votes v
@@ -93,11 +155,14 @@ SELECT j.name, j.phase, coalesce(newest.reason, '') AS reason, coalesce(newest.m
 _WORK = """
 SELECT (SELECT count(*) FROM labelling_items WHERE state = 'open') AS open_texts,
        (SELECT count(*) FROM labelling_items WHERE state = 'contested') AS contested_texts,
-       (SELECT count(*) FROM feedback WHERE status = 'new') AS new_votes,
-       (SELECT count(*) FROM feedback
-         WHERE voted_at > coalesce((SELECT max(created_at) FROM dataset_versions), 'epoch')) AS votes_since_dataset
+       (SELECT count(*) FROM (SELECT FROM feedback WHERE status = 'new' LIMIT $1) AS counted) AS new_votes,
+       (SELECT count(*)
+          FROM (SELECT FROM feedback
+                 WHERE voted_at > coalesce((SELECT max(created_at) FROM dataset_versions), 'epoch')
+                 LIMIT $1) AS counted) AS votes_since_dataset
 """
 _MOST = 20
+_MOST_UNCOUNTED = 300
 
 
 class Overview:
@@ -107,14 +172,27 @@ class Overview:
         self._connection = connection
 
     async def answers_by_day(self, since: datetime, until: datetime) -> list[DayOfAnswers]:
-        """Every day from `since`, the beginning of one in UTC, to before `until`."""
-        rows = await self._connection.fetch(_ANSWERS, since, until)
+        """Every day from `since`, the beginning of one in UTC, to before `until`, as they are now."""
+        due = await self._uncounted(since, until)
+        if due is None:
+            rows = await self._connection.fetch(_ANSWERS_WITHOUT_COUNTS, since, until)
+        else:
+            rows = await self._connection.fetch(_ANSWERS, since, until, due)
         return [DayOfAnswers(**row) for row in rows]
 
     async def votes_by_day(self, since: datetime, until: datetime) -> list[DayOfVotes]:
         """On answers of those days; days and versions without a vote are absent."""
-        rows = await self._connection.fetch(_VOTES, since, until)
+        due = await self._uncounted(since, until)
+        if due is None:
+            rows = await self._connection.fetch(_VOTES_WITHOUT_COUNTS, since, until)
+        else:
+            rows = await self._connection.fetch(_VOTES, since, until, due)
         return [DayOfVotes(**row) for row in rows]
+
+    async def _uncounted(self, since: datetime, until: datetime) -> list[datetime] | None:
+        """The ten minutes to look at; None where there are so many that looking at everything is no more work."""
+        rows = await self._connection.fetch(_UNCOUNTED, since, until, _MOST_UNCOUNTED + 1)
+        return None if len(rows) > _MOST_UNCOUNTED else [row["bucket"] for row in rows]
 
     async def noted_versions(self, model_name: str, since: datetime) -> list[Mention]:
         """Those that wait for somebody, and those that were found wanting since then."""
@@ -127,6 +205,6 @@ class Overview:
         return [Mention(**row) for row in rows]
 
     async def work(self) -> Work:
-        row = await self._connection.fetchrow(_WORK)
+        row = await self._connection.fetchrow(_WORK, COUNTED_VOTES)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
         return Work(**row)

@@ -70,9 +70,9 @@ _RECENT = """
 SELECT id, created_at, client, text, text_hash, label, score, scores, language,
        truncated, variant, model_version, digest, shadow, path
   FROM predictions
- WHERE client = $1 AND (created_at, id) < ($2, $3) AND NOT shadow
+ WHERE client = $1 AND (created_at, id) < ($2, $3) AND created_at >= $4 AND created_at <= $2 AND NOT shadow
  ORDER BY created_at DESC, id DESC
- LIMIT $4
+ LIMIT $5
 """
 _ENSURE_MONTH = "SELECT ensure_predictions_month($1)"
 # A reader holding a month must not make every later query queue behind our wait for it.
@@ -135,6 +135,9 @@ SELECT count(*) FROM erased
 """
 
 _NEWEST = UUID(int=2**128 - 1)
+_BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_LOOK_BACK = timedelta(days=31)
+_TICK = timedelta(microseconds=1)  # PostgreSQL's
 
 
 def moment_of(prediction_id: UUID) -> datetime:
@@ -173,8 +176,15 @@ class Predictions:
     ) -> list[PredictionRow]:
         """A client's predictions, newest first; `before` is the last id of the page already seen."""
         last = _NEWEST if before is None else before
-        moment = datetime.max.replace(tzinfo=UTC) if before is None else moment_of(before)
-        rows = await self._connection.fetch(_RECENT, client, moment, last, limit)
+        moment = _END if before is None else moment_of(before)
+        # Mostly the page is full before the older months are looked at, of which each would cost a little.
+        floor = min(moment, datetime.now(UTC)) - _LOOK_BACK
+        rows = await self._connection.fetch(_RECENT, client, moment, last, floor, limit)
+        if len(rows) < limit:
+            missing = limit - len(rows)
+            rows += await self._connection.fetch(
+                _RECENT, client, floor - _TICK, _NEWEST, _BEGINNING, missing
+            )
         return [PredictionRow(**row) for row in rows]
 
     async def ensure_partitions(self, now: datetime, *, ahead_months: int = 2) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from uuid import UUID
@@ -75,8 +75,22 @@ SELECT DISTINCT model_version FROM answer_tallies WHERE bucket >= $1
 UNION
 SELECT champion FROM routing WHERE champion IS NOT NULL
 """
-_FORGET_ANSWERS = "DELETE FROM answer_tallies WHERE bucket >= $1 AND bucket < $2"
-_FORGET_VOTES = "DELETE FROM vote_tallies WHERE bucket >= $1 AND bucket < $2"
+_FORGET_ANSWERS = """
+DELETE FROM answer_tallies WHERE bucket >= $1 AND bucket < $2 RETURNING bucket, model_version, answers
+"""
+_FORGET_VOTES = """
+DELETE FROM vote_tallies WHERE bucket >= $1 AND bucket < $2 RETURNING bucket, model_version, votes, agreed
+"""
+# What the ten minutes add to their days, or take away.
+_CHANGE_DAYS = """
+INSERT INTO day_tallies AS stored (day, model_version, answers, votes, agreed)
+SELECT day, model_version, answers, votes, agreed
+  FROM unnest($1::date[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+       AS changed (day, model_version, answers, votes, agreed)
+    ON CONFLICT (day, model_version) DO UPDATE
+       SET answers = stored.answers + EXCLUDED.answers, votes = stored.votes + EXCLUDED.votes,
+           agreed = stored.agreed + EXCLUDED.agreed
+"""
 _ANSWER_COLUMNS = (
     "bucket",
     "model_version",
@@ -116,6 +130,26 @@ SELECT bucket, model_version, language, votes, confusion, voted, agreed, scores
 """
 _DROP_ANSWERS = "DELETE FROM answer_tallies WHERE bucket < $1"
 _DROP_VOTES = "DELETE FROM vote_tallies WHERE bucket < $1"
+_DROP_DAYS = "DELETE FROM day_tallies WHERE day < ($1::timestamptz AT TIME ZONE 'UTC')::date"
+
+
+class _Days:
+    """How the sums of days change."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[date, str], list[int]] = {}
+
+    def add(
+        self, bucket: datetime, version: str, *, answers: int = 0, votes: int = 0, agreed: int = 0
+    ) -> None:
+        change = self._changes.setdefault((bucket.astimezone(UTC).date(), version), [0, 0, 0])
+        for place, more in enumerate((answers, votes, agreed)):
+            change[place] += more
+
+    def changes(self) -> list[list[object]]:
+        """The columns of _CHANGE_DAYS; empty when all is as it was."""
+        rows = [(*key, *change) for key, change in sorted(self._changes.items()) if any(change)]
+        return [list(column) for column in zip(*rows, strict=True)]
 
 
 class Tallies:
@@ -146,9 +180,13 @@ class Tallies:
         Whatever is written after that reading makes them due once more, so nothing is lost. `vocabularies`: the words
         that versions know, as hashes.
         """
+        days = _Days()
         for start, end in runs(one.bucket for one in due if one.kind is Kind.ANSWERS):
             answers = await count_answers(self._connection, start, end, vocabularies)
-            await self._connection.execute(_FORGET_ANSWERS, start, end)
+            for row in await self._connection.fetch(_FORGET_ANSWERS, start, end):
+                days.add(row["bucket"], row["model_version"], answers=-row["answers"])
+            for (bucket, version, _), tally in answers.items():
+                days.add(bucket, version, answers=tally.answers)
             await self._connection.copy_records_to_table(
                 "answer_tallies",
                 records=[_answer_record(key, tally) for key, tally in answers.items()],
@@ -157,12 +195,18 @@ class Tallies:
         # Of new answers too: a vote can have come before the answer that it is on.
         for start, end in runs(one.bucket for one in due):
             votes = await count_votes(self._connection, start, end)
-            await self._connection.execute(_FORGET_VOTES, start, end)
+            for row in await self._connection.fetch(_FORGET_VOTES, start, end):
+                agreed = _total(row["agreed"])
+                days.add(row["bucket"], row["model_version"], votes=-row["votes"], agreed=-agreed)
+            for (bucket, version, _), said in votes.items():
+                days.add(bucket, version, votes=said.votes, agreed=_total(said.right))
             await self._connection.copy_records_to_table(
                 "vote_tallies",
                 records=[_vote_record(key, tally) for key, tally in votes.items()],
                 columns=_VOTE_COLUMNS,
             )
+        if changes := days.changes():
+            await self._connection.execute(_CHANGE_DAYS, *changes)
         await self._connection.execute(
             _SETTLE,
             [one.kind for one in due],
@@ -185,6 +229,7 @@ class Tallies:
     async def drop_before(self, moment: datetime) -> None:
         await self._connection.execute(_DROP_ANSWERS, moment)
         await self._connection.execute(_DROP_VOTES, moment)
+        await self._connection.execute(_DROP_DAYS, moment)
 
     async def answers(
         self, start: datetime, end: datetime
@@ -248,6 +293,10 @@ def _answer_record(key: TallyKey, tally: AnswerTally) -> tuple[object, ...]:
 
 def _vote_record(key: TallyKey, tally: VoteTally) -> tuple[object, ...]:
     return (*key, tally.votes, tally.confusion, tally.voted, tally.right, tally.scores)
+
+
+def _total(bins: Mapping[str, Sequence[int]]) -> int:
+    return sum(sum(counts) for counts in bins.values())
 
 
 def _bins(stored: Mapping[str, Sequence[int]]) -> dict[str, Counts]:
