@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from sentops_model_server.app import build_app
 from sentops_model_server.settings import ModelSettings
@@ -20,6 +21,7 @@ TOKEN = "a-control-token"
 @dataclass(frozen=True)
 class ModelServer:
     client: httpx.AsyncClient
+    app: FastAPI
 
     async def put(
         self, artifact: BuiltArtifact, *, version: str = "v1", slot: str = "champion"
@@ -67,12 +69,17 @@ async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> ModelServer:
-            defaults = {"control_token": TOKEN, "cache_dir": tmp_path / "cache", "workers": 2}
+            defaults = {
+                "control_token": TOKEN,
+                "cache_dir": tmp_path / "cache",
+                "workers": 2,
+                "answer_cache_entries": 0,  # or the second time proves nothing
+            }
             app = build_app(ModelSettings(**(defaults | settings)))
             running = await stack.enter_async_context(started(app))
             transport = httpx.ASGITransport(running.app, raise_app_exceptions=False)
             client = httpx.AsyncClient(transport=transport, base_url="http://model", timeout=30)
-            return ModelServer(await stack.enter_async_context(client))
+            return ModelServer(await stack.enter_async_context(client), app)
 
         yield start
 

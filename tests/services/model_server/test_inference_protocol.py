@@ -29,6 +29,7 @@ async def test_the_server_and_the_model_describe_themselves(serving: ModelServer
         "score",
         "scores",
         "truncated",
+        "path",
     ]
 
 

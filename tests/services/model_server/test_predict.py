@@ -24,6 +24,7 @@ async def test_one_text_is_answered_with_who_answered(
         "model_version": "v1",
         "digest": artifact.digest,
         "truncated": False,
+        "path": "full",
     }
 
 
@@ -129,7 +130,9 @@ async def test_waiting_computing_and_answers_are_measured_apart(serving: ModelSe
     assert await serving.metric("sentops_model_request_texts_sum") == 3
     assert await serving.metric("sentops_model_queued_texts") == 0
     assert (
-        await serving.metric('sentops_model_predictions_total{label="positive",slot="champion"}')
+        await serving.metric(
+            'sentops_model_predictions_total{label="positive",path="full",slot="champion"}'
+        )
         == 2
     )
     assert await serving.metric("sentops_model_serving{") == 1

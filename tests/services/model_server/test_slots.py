@@ -259,7 +259,7 @@ async def test_the_old_model_is_drained_then_let_go(
     unloaded = weakref.ref(using.scorer)
     gc.disable()  # reference counting alone must free it
     try:
-        with using.leased():
+        with using:
             change = asyncio.create_task(slots.put(SlotName.CHAMPION, wanted(other_artifact, "v2")))
             await eventually(lambda: slots.status(SlotName.CHAMPION).model_version == "v2")
             assert not change.done()  # a request still uses v1
@@ -279,7 +279,7 @@ async def test_a_client_that_never_ends_cannot_hold_a_change_up_for_ever(
     monkeypatch.setattr(slots_module, "_DRAIN_SECONDS", 0.01)
     slots = Slots(tmp_path, ModelMetrics.on(CollectorRegistry()))
     await slots.put(SlotName.CHAMPION, wanted(artifact, "v1"))
-    with slots.serving(SlotName.CHAMPION).model.leased():
+    with slots.serving(SlotName.CHAMPION).model:
         status = await slots.put(SlotName.CHAMPION, wanted(other_artifact, "v2"))
     assert status.model_version == "v2"
 

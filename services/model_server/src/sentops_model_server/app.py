@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 from fastapi import FastAPI, Request, Response
 
 from sentops_core.domain.errors import PlatformError
 from sentops_core.http import BearerTokens, create_app
+from sentops_core.inference import Scorer
 from sentops_core.process_metrics import Disks, new_registry
+from sentops_model_server.answer_cache import AnswerCache
 from sentops_model_server.answering import ClientLeft
 from sentops_model_server.deps import Service
+from sentops_model_server.direct import DirectPredict
 from sentops_model_server.metrics import ModelMetrics
 from sentops_model_server.queue import ScoringQueue
 from sentops_model_server.routes import inference_protocol, predict, slots
 from sentops_model_server.settings import ModelSettings
-from sentops_model_server.slots import SlotName, Slots, WantedVersion
+from sentops_model_server.slots import Loading, SlotName, Slots, WantedVersion
 
 log = structlog.get_logger()
 
@@ -37,10 +41,17 @@ def build_app(
         service = Service(
             model_name=settings.model_name,
             max_texts=settings.max_texts,
-            slots=Slots(settings.cache_dir, metrics),
-            queue=ScoringQueue(
-                workers=settings.workers, capacity=settings.queue_texts, metrics=metrics
+            within=settings.timeout_ms / 1000 if settings.timeout_ms else None,
+            slots=Slots(
+                settings.cache_dir, metrics, Loading(settings.fast_path, settings.provider)
             ),
+            queue=ScoringQueue(
+                workers=settings.workers,
+                capacity=settings.queue_texts,
+                metrics=metrics,
+                together=partial(_together, settings),
+            ),
+            cache=_answer_cache(settings, metrics),
             metrics=metrics,
             control=control,
         )
@@ -62,9 +73,25 @@ def build_app(
         registry=registry,
         readiness=_readiness,
         max_body_bytes=settings.max_body_bytes,
+        ahead=lambda app: DirectPredict(app, settings.max_body_bytes),
     )
     app.add_exception_handler(ClientLeft, _on_client_left)
     return app
+
+
+def _together(settings: ModelSettings, scorer: Scorer) -> int:
+    """How many texts this scorer computes at once."""
+    wanted = scorer.is_on_gpu if settings.batching == "auto" else settings.batching == "on"
+    return settings.batch_texts if wanted else 1
+
+
+def _answer_cache(settings: ModelSettings, metrics: ModelMetrics) -> AnswerCache:
+    cache = AnswerCache(
+        entries=settings.answer_cache_entries, size_bytes=settings.answer_cache_bytes
+    )
+    metrics.cache_entries.set_function(lambda: len(cache))
+    metrics.cache_bytes.set_function(lambda: cache.size_bytes)
+    return cache
 
 
 async def _on_client_left(_: Request, __: Exception) -> Response:

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from sentops_core.domain.errors import Forbidden
 from sentops_core.http import BearerTokens, bearer_token
+from sentops_model_server.answer_cache import AnswerCache
 from sentops_model_server.metrics import ModelMetrics
 from sentops_model_server.queue import ScoringQueue
 from sentops_model_server.slots import Slots
@@ -18,8 +19,10 @@ class Service:
 
     model_name: str
     max_texts: int
+    within: float | None  # seconds that a request may take which does not say
     slots: Slots
     queue: ScoringQueue
+    cache: AnswerCache
     metrics: ModelMetrics
     control: BearerTokens | None
 

@@ -1,8 +1,10 @@
 """What the model server measures: waiting, computing and loading apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sentops_core.inference import Scored
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LOAD_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -17,11 +19,27 @@ class ModelMetrics:
     queued_texts: Gauge
     refused_texts: Counter
     dropped_texts: Counter
+    late_texts: Counter
     truncated_texts: Counter
     predictions: Counter
+    cache_hits: Counter
+    cache_misses: Counter
+    cache_entries: Gauge
+    cache_bytes: Gauge
     slot_changes: Counter
     load: Histogram
     serving: Gauge
+    # Asking a metric for the series of certain labels costs more than the dictionary.
+    _answered: dict[tuple[str, str, str], Counter] = field(default_factory=dict)
+
+    def count_answer(self, slot: str, answer: Scored) -> None:
+        labels = slot, answer.label, answer.path
+        series = self._answered.get(labels)
+        if series is None:
+            series = self._answered[labels] = self.predictions.labels(*labels)
+        series.inc()
+        if answer.truncated:
+            self.truncated_texts.inc()
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "ModelMetrics":
@@ -57,6 +75,12 @@ class ModelMetrics:
                 "Texts not scored because their client had left.",
                 registry=registry,
             ),
+            late_texts=Counter(
+                "sentops_model_late_texts_total",
+                "Texts not scored for lack of time: refused at once, or dropped when it had passed.",
+                ("outcome",),
+                registry=registry,
+            ),
             truncated_texts=Counter(
                 "sentops_model_truncated_texts_total",
                 "Texts longer than the model reads.",
@@ -65,7 +89,25 @@ class ModelMetrics:
             predictions=Counter(
                 "sentops_model_predictions_total",
                 "Texts answered.",
-                ("slot", "label"),
+                ("slot", "label", "path"),
+                registry=registry,
+            ),
+            cache_hits=Counter(
+                "sentops_model_answer_cache_hits_total",
+                "Texts answered from the answer cache.",
+                registry=registry,
+            ),
+            cache_misses=Counter(
+                "sentops_model_answer_cache_misses_total",
+                "Texts that the answer cache did not know.",
+                registry=registry,
+            ),
+            cache_entries=Gauge(
+                "sentops_model_answer_cache_entries", "Answers kept.", registry=registry
+            ),
+            cache_bytes=Gauge(
+                "sentops_model_answer_cache_bytes",
+                "Memory of the answers kept, about.",
                 registry=registry,
             ),
             slot_changes=Counter(

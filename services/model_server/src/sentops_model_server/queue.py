@@ -5,71 +5,40 @@ batch of mixed lengths costs up to 2.3 times the tokens, and a dynamically quant
 depending on the company a text is in. So requests of any size are taken apart into texts, the texts of all requests
 share one queue, and each is scored alone: a text gets the same answer alone and under load. The workers share one
 single-thread session, whose `run` computes on the calling thread and gives up the interpreter lock: as fast as a
-session for each, at a fraction of the memory.
+session for each, at a fraction of the memory. On a GPU the opposite holds, and texts of about one length go together.
 
-Order: a text is due at its arrival plus its estimated cost, at most half a second. A short text so passes long ones
-and the tail of large requests, but nothing that arrived more than that half second before it: nothing starves.
+Two lanes: a text that fills the model's window costs as much as six ordinary ones, and once begun it cannot be
+stopped. So long texts have threads of their own, which the system gives a tenth of a core's share where others want
+it, and all of it where none does: a burst of long texts neither holds up short ones, nor is it held up for ever.
 """
 
 import asyncio
-import heapq
 import math
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from contextlib import suppress
 
 from sentops_core import trace_context
-from sentops_core.domain.errors import Overloaded, Unavailable
-from sentops_core.inference import Scored, Scorer
+from sentops_core.domain.errors import Unavailable
+from sentops_core.inference import Scorer
+from sentops_model_server.jobs import Job, QueueFull, TooLate, tokens_in
+from sentops_model_server.lane import Entry, Lane
 from sentops_model_server.metrics import ModelMetrics
 
-_OVERTAKING_WINDOW = 0.5  # seconds
-_SECONDS_PER_TEXT = (
-    0.003  # a small int8 model on one core; only the ratio of the two matters for the order
-)
-_SECONDS_PER_CHARACTER = 0.00005
+_LONG_TOKENS = 96
+_LONG_SHARE = 0.75  # of what the model reads, where that is less
+_NICENESS_OF_LONG = 10
 _LONGEST_RETRY = 30.0
-
-
-class QueueFull(Overloaded):
-    """429 that says when there will be room."""
-
-    def __init__(self, waiting: int, seconds: float) -> None:
-        super().__init__(
-            f"{waiting} texts are waiting already; try again after the time in the header 'retry-after'."
-        )
-        self.retry_after = timedelta(seconds=seconds)
-
-
-@dataclass(eq=False)
-class Job:
-    """The texts of one request. `future` is done when all are scored, one failed, or the job was cancelled."""
-
-    scorer: Scorer
-    texts: Sequence[str]
-    future: asyncio.Future[list[Scored]]
-    submitted: float
-    answers: list[Scored | None]
-    unstarted: int
-    unfinished: int
-    exemplar: (
-        dict[str, str] | None
-    )  # the trace of the request, which the workers' threads do not know
-    cancelled: bool = False
-
-
-@dataclass(order=True)
-class _Entry:
-    due: float
-    number: int
-    job: Job = field(compare=False)
-    index: int = field(compare=False)
+# How many texts are looked at to find some of about one length, for each that goes into a batch.
+_LOOKED_AT = 4
+_ALIKE = 1.5  # so much longer or shorter than the first
 
 
 class ScoringQueue:
-    """Takes jobs on the event loop, scores them on threads. Everything mutable is guarded by one condition."""
+    """Takes jobs on the event loop, scores them on threads. Everything mutable is guarded by one lock."""
 
     def __init__(
         self,
@@ -77,22 +46,27 @@ class ScoringQueue:
         workers: int,
         capacity: int,
         metrics: ModelMetrics,
+        together: Callable[[Scorer], int] = lambda _: 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`workers`: texts computed at once, in each lane; `together`: how many a scorer takes as one of them."""
         self._clock = clock
         self._capacity = capacity
         self._metrics = metrics
-        self._workers = workers
-        self._condition = threading.Condition()
-        self._entries: list[_Entry] = []
+        self._together = together
+        self._lock = threading.Lock()
+        self._short, self._long = self._lanes = Lane(0, workers), Lane(1, workers)
+        self._work_in = [threading.Condition(self._lock) for _ in self._lanes]
         self._count = 0
-        self._waiting = 0
         self._closing = False
-        self._seconds_per_text = _SECONDS_PER_TEXT
         self._threads = [
-            threading.Thread(target=self._work, name=f"scoring-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(lane,), name=f"scoring-{lane.index}-{number}", daemon=True
+            )
+            for lane in self._lanes
             for number in range(workers)
         ]
+        metrics.queued_texts.set_function(lambda: self.waiting)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -100,113 +74,177 @@ class ScoringQueue:
 
     async def close(self) -> None:
         """Score what is queued, then stop the threads."""
-        with self._condition:
+        with self._lock:
             self._closing = True
-            self._condition.notify_all()
+            for condition in self._work_in:
+                condition.notify_all()
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
     @property
     def waiting(self) -> int:
         """Texts that no worker has taken yet."""
-        return self._waiting
+        return self._short.texts + self._long.texts
 
-    def submit(self, scorer: Scorer, texts: Sequence[str]) -> Job:
-        """Queue all texts or none; QueueFull (429) when there is no room, Unavailable while stopping."""
+    def submit(self, scorer: Scorer, texts: Sequence[str], *, within: float | None = None) -> Job:
+        """Queue all texts or none.
+
+        QueueFull (429) when there is no room, TooLate (429) when they would not be answered `within` so many
+        seconds, Unavailable while stopping.
+        """
         now = self._clock()
-        future: asyncio.Future[list[Scored]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
         trace = trace_context.current()
+        count = len(texts)
         job = Job(
             scorer,
             texts,
-            future,
+            loop.create_future(),
+            loop,
             now,
-            answers=[None] * len(texts),
-            unstarted=len(texts),
-            unfinished=len(texts),
+            within,
             exemplar=None if trace is None else {"trace_id": trace.trace_id},
+            answers=[None] * count,
+            waiting=[0, 0],
+            waiting_tokens=[0.0, 0.0],
+            unfinished=count,
         )
-        with self._condition:
-            if self._closing:
-                raise Unavailable("The server is stopping; try again in a moment.")
-            if self._waiting + len(texts) > self._capacity:
-                self._metrics.refused_texts.inc(len(texts))
-                raise QueueFull(self._waiting, self._seconds_to_drain())
-            cost = 0.0
-            for index, text in enumerate(texts):
-                cost += _SECONDS_PER_TEXT + len(text) * _SECONDS_PER_CHARACTER
+        longest = scorer.config.max_length
+        tokens = [tokens_in(text, longest) for text in texts]
+        long_from = min(_LONG_TOKENS, _LONG_SHARE * longest)
+        with self._lock:
+            self._admit(job, tokens, long_from)
+            before = [0.0, 0.0]
+            for index, one in enumerate(tokens):
+                lane = self._long if one > long_from else self._short
                 self._count += 1
-                due = now + min(cost, _OVERTAKING_WINDOW)
-                heapq.heappush(self._entries, _Entry(due, self._count, job, index))
-            self._set_waiting(self._waiting + len(texts))
-            self._condition.notify(len(texts))
-        self._metrics.request_texts.observe(len(texts))
+                lane.put(job, index, number=self._count, tokens=one, before=before[lane.index])
+                before[lane.index] += one
+            for condition, added in zip(self._work_in, job.waiting, strict=True):
+                if added:
+                    condition.notify(added)
+        self._metrics.request_texts.observe(count)
         return job
 
-    def cancel(self, job: Job) -> None:
-        """Its client has left: what no worker has taken yet is dropped, and makes room at once."""
-        self._metrics.dropped_texts.inc(self._forget(job))
-        job.future.cancel()
+    def _admit(self, job: Job, tokens: Sequence[float], long_from: float) -> None:
+        if self._closing:
+            raise Unavailable("The server is stopping; try again in a moment.")
+        count = len(tokens)
+        if self.waiting + count > self._capacity:
+            self._metrics.refused_texts.inc(count)
+            raise QueueFull(self.waiting, self._retry_after())
+        if job.within is None:
+            return
+        in_long = sum(one for one in tokens if one > long_from)
+        for lane, own in ((self._short, sum(tokens) - in_long), (self._long, in_long)):
+            if own and lane.seconds_until(job.submitted, own, job.within) > job.within:
+                self._metrics.late_texts.labels("refused").inc(count)
+                raise TooLate(job.within, self._retry_after(), waited=False)
 
-    def _work(self) -> None:
-        while (taken := self._take()) is not None:
-            self._score(*taken)
+    def give_up(self, job: Job, error: Exception) -> None:
+        """Its client has left: what no worker has taken yet is dropped, and makes room at once."""
+        with self._lock:
+            dropped = self._forget(job)
+        self._metrics.dropped_texts.inc(dropped)
+        _fail(job, error)
+
+    def _work(self, lane: Lane) -> None:
+        if lane is self._long:
+            _make_way()
+        while taken := self._take(lane):
+            self._score(lane, taken)
             del taken  # an idle worker must not keep an unloaded model alive
 
-    def _take(self) -> tuple[Job, int] | None:
-        """The next text that somebody still waits for; None when the queue is closed and empty."""
-        with self._condition:
+    def _take(self, lane: Lane) -> list[Entry]:
+        """The next text that somebody still waits for, with some like it on a GPU; none when closed and empty."""
+        with self._lock:
             while True:
-                if (taken := self._pop()) is not None:
-                    return taken
+                if (entry := self._next(lane)) is not None:
+                    return [entry, *self._like(entry, lane)]
                 if self._closing:
-                    return None
-                self._condition.wait()
+                    return []
+                self._work_in[lane.index].wait()
 
-    def _pop(self) -> tuple[Job, int] | None:
-        while self._entries:
-            entry = heapq.heappop(self._entries)
-            if not entry.job.cancelled:
-                entry.job.unstarted -= 1
-                self._set_waiting(self._waiting - 1)
-                return entry.job, entry.index
+    def _next(self, lane: Lane) -> Entry | None:
+        while (entry := lane.take()) is not None:
+            job = entry[2]
+            if not job.is_late(self._clock()):
+                return entry
+            lane.done(entry[4], None)
+            self._metrics.late_texts.labels("dropped").inc(1 + self._forget(job))
+            late = TooLate(job.within or 0.0, self._retry_after(), waited=True)
+            job.loop.call_soon_threadsafe(_fail, job, late)
         return None
 
-    def _score(self, job: Job, index: int) -> None:
+    def _like(self, first: Entry, lane: Lane) -> list[Entry]:
+        """Of the texts that are due next, those of the same model and about the same length."""
+        found: list[Entry] = []
+        passed: list[Entry] = []
+        most = self._together(first[2].scorer)
+        while len(found) + 1 < most and len(found) + len(passed) < _LOOKED_AT * most:
+            if (entry := self._next(lane)) is None:
+                break
+            alike = entry[2].scorer is first[2].scorer and (
+                first[4] / _ALIKE <= entry[4] <= first[4] * _ALIKE
+            )
+            (found if alike else passed).append(entry)
+        for entry in passed:
+            lane.put_back(entry)
+        return found
+
+    def _score(self, lane: Lane, taken: list[Entry]) -> None:
         started = self._clock()
+        scorer = taken[0][2].scorer
+        texts = [job.texts[index] for _, _, job, index, _ in taken]
         try:
-            answer = job.scorer.score_one(job.texts[index])
+            alone = len(texts) == 1
+            answers = [scorer.score_one(texts[0])] if alone else scorer.score_together(texts)
         except Exception as error:  # noqa: BLE001 - one bad text must not end the worker; it is reported
-            self._forget(job)
-            job.future.get_loop().call_soon_threadsafe(_fail, job, error)
+            self._failed(lane, taken, error)
             return
         seconds = self._clock() - started
-        self._metrics.queue_wait.observe(started - job.submitted, job.exemplar)
-        self._metrics.inference.observe(seconds, job.exemplar)
-        if answer.truncated:
-            self._metrics.truncated_texts.inc()
-        with self._condition:
-            job.answers[index] = answer
-            job.unfinished -= 1
-            done = job.unfinished == 0
-            self._seconds_per_text += 0.05 * (seconds - self._seconds_per_text)
-        if done:
-            job.future.get_loop().call_soon_threadsafe(_complete, job)
+        done = []
+        with self._lock:
+            lane.done(sum(one[4] for one in taken), seconds)
+            for (_, _, job, index, _), answer in zip(taken, answers, strict=True):
+                job.answers[index] = answer
+                job.unfinished -= 1
+                if job.unfinished == 0:
+                    done.append(job)
+        for job in done:
+            job.loop.call_soon_threadsafe(_complete, job)
+        for _, _, job, _, _ in taken:
+            self._metrics.queue_wait.observe(started - job.submitted, job.exemplar)
+            self._metrics.inference.observe(seconds / len(taken), job.exemplar)
+
+    def _failed(self, lane: Lane, taken: list[Entry], error: Exception) -> None:
+        with self._lock:
+            for entry in taken:
+                lane.done(entry[4], None)
+                self._forget(entry[2])
+        for entry in taken:
+            entry[2].loop.call_soon_threadsafe(_fail, entry[2], error)
 
     def _forget(self, job: Job) -> int:
         """Give back the room of the texts not yet taken; returns how many they were."""
-        with self._condition:
-            forgotten, job.unstarted, job.cancelled = job.unstarted, 0, True
-            self._set_waiting(self._waiting - forgotten)
+        forgotten, job.cancelled = sum(job.waiting), True
+        for lane in self._lanes:
+            lane.forget(job)
         return forgotten
 
-    def _seconds_to_drain(self) -> float:
-        seconds = self._waiting * self._seconds_per_text / self._workers
+    def _retry_after(self) -> float:
+        seconds = max(lane.seconds_to_drain() for lane in self._lanes)
         return min(max(1.0, math.ceil(seconds)), _LONGEST_RETRY)
 
-    def _set_waiting(self, waiting: int) -> None:
-        self._waiting = waiting
-        self._metrics.queued_texts.set(waiting)
+
+def _make_way() -> None:
+    """Let this thread have only what others leave, and a tenth where they leave nothing."""
+    if sys.platform != "linux":  # where a thread has no priority of its own
+        return
+    own = threading.get_native_id()
+    with suppress(OSError):  # a sandbox may forbid it; then the lanes share evenly
+        niceness = os.getpriority(os.PRIO_PROCESS, own) + _NICENESS_OF_LONG
+        os.setpriority(os.PRIO_PROCESS, own, min(niceness, 19))
 
 
 def _complete(job: Job) -> None:

@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from sentops_core.domain.base import Digest, StorageUri
+from sentops_core.inference.session import Provider
 from sentops_core.settings import ServiceSettings
 
 
@@ -38,6 +39,18 @@ class ModelSettings(ServiceSettings):
     queue_texts: int = Field(default=2048, ge=1)
     max_texts: int = Field(default=512, ge=1)
     max_body_bytes: int = Field(default=2_000_000, ge=1024)
+    # For requests that do not say in x-request-timeout-ms how long they may take; 0: as long as it takes.
+    timeout_ms: int = Field(default=60_000, ge=0)
+    # False: the full model answers every text, also where the artefact has a student.
+    fast_path: bool = True
+    # "auto": a GPU for float32 models, where onnxruntime-gpu (the extra `gpu`) is installed and finds one.
+    provider: Provider = "auto"
+    # Texts of about one length computed together; "auto": on a GPU, since on a CPU it only adds work.
+    batching: Literal["auto", "on", "off"] = "auto"
+    batch_texts: int = Field(default=32, ge=2, le=512)
+    # Answers known by the exact text; 0 of either turns that off.
+    answer_cache_entries: int = Field(default=10_000, ge=0)
+    answer_cache_bytes: int = Field(default=10_000_000, ge=0)
 
     @model_validator(mode="after")
     def _is_coherent(self) -> Self:

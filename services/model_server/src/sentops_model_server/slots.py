@@ -9,8 +9,7 @@ import asyncio
 import ctypes
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +23,7 @@ from sentops_core.domain.artifact import Manifest
 from sentops_core.domain.base import Body, Digest, StorageUri
 from sentops_core.domain.errors import ArtifactError, PlatformError, Unavailable
 from sentops_core.inference import Scorer
+from sentops_core.inference.session import Provider
 from sentops_model_server.metrics import ModelMetrics
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class SlotStatus(Body):
 
 @dataclass(eq=False)
 class LoadedModel:
-    """A verified scorer, and who uses it right now."""
+    """A verified scorer, and who uses it right now: `with model:` is a lease."""
 
     scorer: Scorer
     manifest: Manifest
@@ -72,16 +72,25 @@ class LoadedModel:
     leases: int = 0
     drained: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @contextmanager
-    def leased(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         self.leases += 1
         self.drained.clear()
-        try:
-            yield
-        finally:
-            self.leases -= 1
-            if self.leases == 0:
-                self.drained.set()
+
+    def __exit__(self, *_: object) -> None:
+        self.leases -= 1
+        if self.leases == 0:
+            self.drained.set()
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How models are loaded, whichever they are."""
+
+    fast_path: bool = True
+    provider: Provider = "cpu"
+
+
+_PLAINLY = Loading()
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,9 @@ class _Slot:
 class Slots:
     """The two slots. Changes are made one after another; reading never waits."""
 
-    def __init__(self, cache_dir: Path, metrics: ModelMetrics) -> None:
+    def __init__(self, cache_dir: Path, metrics: ModelMetrics, loading: Loading = _PLAINLY) -> None:
         self._cache_dir = cache_dir
+        self._loading = loading
         self._metrics = metrics
         self._slots = {name: _Slot() for name in SlotName}
         self._one_change = asyncio.Lock()
@@ -160,7 +170,10 @@ class Slots:
     async def _load(self, wanted: WantedVersion) -> LoadedModel:
         started = time.monotonic()
         beside = [slot.serving.model.scorer for slot in self._slots.values() if slot.serving]
-        model = await asyncio.to_thread(load_verified, wanted, self._cache_dir, beside)
+        model = await asyncio.to_thread(
+            load_verified, wanted, self._cache_dir, self._loading, beside
+        )
+        beside.clear()  # the pool's thread may hold the list a while, and the replaced model with it
         self._metrics.load.observe(time.monotonic() - started)
         return model
 
@@ -219,11 +232,16 @@ class Slots:
 
 
 def load_verified(
-    wanted: WantedVersion, cache_dir: Path, beside: Sequence[Scorer] = ()
+    wanted: WantedVersion,
+    cache_dir: Path,
+    loading: Loading = _PLAINLY,
+    beside: Sequence[Scorer] = (),
 ) -> LoadedModel:
     """Fetch, load and verify an artefact; ArtifactError says in a sentence why it must not serve."""
     folder = fetch_artifact(wanted.storage_uri, wanted.digest, cache_dir)
-    scorer = Scorer.load(folder, beside=beside)
+    scorer = Scorer.load(
+        folder, beside=beside, fast_path=loading.fast_path, provider=loading.provider
+    )
     scorer.verify_golden()
     manifest = read_manifest(folder)
     measured = set(manifest.evaluation.per_class)
@@ -232,7 +250,17 @@ def load_verified(
             f"the artefact answers with the labels {sorted(scorer.config.labels)} but was evaluated on {sorted(measured)}"
         )
     prune_cache(cache_dir)
+    _warm_up(scorer)
     return LoadedModel(scorer, manifest, wanted.digest)
+
+
+_WARM_UP_WORDS = (1, 8, 32, 128, 512)
+
+
+def _warm_up(scorer: Scorer) -> None:
+    """Texts of several lengths, so that the first client does not wait for memory that is not yet there."""
+    for words in _WARM_UP_WORDS:
+        scorer.score_one("good " * words)
 
 
 def _trim_memory() -> None:

@@ -38,6 +38,8 @@ def serve(app: FastAPI, settings: ServiceSettings, *, port_setting: str) -> None
         proxy_headers=True,
         forwarded_allow_ips=settings.forwarded_allow_ips,
         server_header=False,
+        access_log=False,  # the request metrics count them
+        ws="none",
         timeout_graceful_shutdown=20,
     )
     uvicorn.Server(config).run(sockets=[bound])

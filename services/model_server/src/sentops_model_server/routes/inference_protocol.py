@@ -18,11 +18,11 @@ from sentops_core.domain.errors import InvalidInput, NotFound, PlatformError
 from sentops_core.inference import Scored
 from sentops_model_server.answering import answer
 from sentops_model_server.deps import Service, TheService
-from sentops_model_server.routes.predict import Text
+from sentops_model_server.routes.predict import Text, TimeoutMilliseconds, seconds
 from sentops_model_server.slots import SlotName
 
 INPUT = "text"
-OUTPUTS = ("label", "score", "scores", "truncated")
+OUTPUTS = ("label", "score", "scores", "truncated", "path")
 
 
 class Parameters(Body):
@@ -47,7 +47,7 @@ class InputTensor(Body):
 
 
 class RequestedOutput(Body):
-    name: Literal["label", "score", "scores", "truncated"]
+    name: Literal["label", "score", "scores", "truncated", "path"]
     parameters: Parameters = Parameters()
 
 
@@ -141,6 +141,7 @@ async def model_metadata(service: KnownModel) -> ModelMetadata:
             TensorFacts(name="score", datatype="FP64", shape=[-1]),
             TensorFacts(name="scores", datatype="FP64", shape=[-1, labels]),
             TensorFacts(name="truncated", datatype="BOOL", shape=[-1]),
+            TensorFacts(name="path", datatype="BYTES", shape=[-1]),
         ],
     )
 
@@ -161,10 +162,18 @@ async def model_ready(service: KnownModel) -> JSONResponse:
     summary="Infer with a version",
     response_model_exclude_none=True,
 )
-async def infer(body: InferRequest, request: Request, service: KnownModel) -> InferAnswer:
+async def infer(
+    body: InferRequest,
+    request: Request,
+    service: KnownModel,
+    x_request_timeout_ms: TimeoutMilliseconds = None,
+) -> InferAnswer:
     try:
         texts = body.inputs[0].texts()
-        serving, answers = await answer(service, request, SlotName.CHAMPION, texts)
+        within = seconds(x_request_timeout_ms)
+        serving, answers = await answer(
+            service, request.receive, SlotName.CHAMPION, texts, within=within
+        )
     except PlatformError as error:
         error.details["error"] = str(error)  # where clients of this protocol look for the message
         raise
@@ -195,6 +204,9 @@ def _tensors(answers: list[Scored], labels: tuple[str, ...]) -> dict[str, Output
             shape=[count],
             datatype="BOOL",
             data=[one.truncated for one in answers],
+        ),
+        OutputTensor(
+            name="path", shape=[count], datatype="BYTES", data=[one.path for one in answers]
         ),
     )
     return {tensor.name: tensor for tensor in tensors}

@@ -1,12 +1,13 @@
 """Answers for one text or many."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentops_core.domain.base import Body
+from sentops_core.domain.fast_path import AnswerPath
 from sentops_core.inference import Scored
 from sentops_model_server.answering import answer
 from sentops_model_server.deps import TheService
@@ -46,7 +47,11 @@ class PredictRequest(Body):
 
 
 class Prediction(Body):
-    """One answer, and which version gave it; `truncated`: the model did not read the text to its end."""
+    """One answer, and which version gave it.
+
+    `truncated`: the model did not read the text to its end. `path`: `fast` where the version's student was sure
+    enough, `full` where the whole model answered.
+    """
 
     label: str
     score: float
@@ -54,17 +59,24 @@ class Prediction(Body):
     model_version: str
     digest: str
     truncated: bool
+    path: AnswerPath
 
     @classmethod
     def of(cls, scored: Scored, serving: Serving) -> Self:
-        return cls(
-            label=scored.label,
-            score=scored.score,
-            scores=scored.scores,
-            model_version=serving.model_version,
-            digest=serving.model.digest,
-            truncated=scored.truncated,
-        )
+        return cls(**as_json(scored, serving))
+
+
+def as_json(scored: Scored, serving: Serving) -> dict[str, Any]:
+    """The fields of a Prediction."""
+    return {
+        "label": scored.label,
+        "score": scored.score,
+        "scores": scored.scores,
+        "model_version": serving.model_version,
+        "digest": serving.model.digest,
+        "truncated": scored.truncated,
+        "path": scored.path,
+    }
 
 
 class Predictions(Body):
@@ -73,22 +85,46 @@ class Predictions(Body):
     predictions: list[Prediction]
 
 
+# An hour at most: nobody waits longer, and a number of any size would be a way to say nothing.
+LONGEST_TIMEOUT_MS = 3_600_000
+TimeoutMilliseconds = Annotated[
+    int | None,
+    Header(
+        ge=1,
+        le=LONGEST_TIMEOUT_MS,
+        description="How long the caller waits. What cannot be answered in that time, or was not, is refused with 429.",
+    ),
+]
+
+
+def seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
 router = APIRouter(tags=["predict"])
 
 
 @router.post("/predict", summary="Predict one text or many with the champion")
 async def predict(
-    body: PredictRequest, request: Request, service: TheService
+    body: PredictRequest,
+    request: Request,
+    service: TheService,
+    x_request_timeout_ms: TimeoutMilliseconds = None,
 ) -> Prediction | Predictions:
-    return await predict_in_slot(SlotName.CHAMPION, body, request, service)
+    return await predict_in_slot(SlotName.CHAMPION, body, request, service, x_request_timeout_ms)
 
 
 @router.post("/slots/{slot}/predict", summary="Predict one text or many with what this slot serves")
 async def predict_in_slot(
-    slot: SlotName, body: PredictRequest, request: Request, service: TheService
+    slot: SlotName,
+    body: PredictRequest,
+    request: Request,
+    service: TheService,
+    x_request_timeout_ms: TimeoutMilliseconds = None,
 ) -> Prediction | Predictions:
+    texts = [body.text] if body.text is not None else body.texts or []
+    within = seconds(x_request_timeout_ms)
+    serving, answers = await answer(service, request.receive, slot, texts, within=within)
     if body.text is not None:
-        serving, (scored,) = await answer(service, request, slot, [body.text])
-        return Prediction.of(scored, serving)
-    serving, answers = await answer(service, request, slot, body.texts or [])
+        return Prediction.of(answers[0], serving)
     return Predictions(predictions=[Prediction.of(scored, serving) for scored in answers])

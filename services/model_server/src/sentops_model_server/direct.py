@@ -1,0 +1,125 @@
+"""The ordinary request for predictions, answered ahead of FastAPI, whose ways cost more than a small model does.
+
+What is ordinary is read here: POST, JSON of a known length, one `text` or `texts`. Everything else, also everything
+that is wrong with a body, goes on to FastAPI unread, so that there is one place that judges and explains. The
+contract is FastAPI's alone (`routes/predict.py`); a test holds the two to the same answers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+import orjson
+from fastapi import Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sentops_core.domain.errors import PlatformError
+from sentops_core.http.bodies import again, content_of, read_ahead
+from sentops_core.http.errors import on_platform_error, on_unexpected
+from sentops_model_server.answering import ClientLeft, answer
+from sentops_model_server.deps import Service
+from sentops_model_server.routes.predict import LONGEST_TIMEOUT_MS, as_json
+from sentops_model_server.slots import SlotName
+
+
+@dataclass(frozen=True)
+class _Route:
+    """What the request metrics are told of, as of a route of FastAPI's."""
+
+    path: str
+    slot: SlotName
+
+
+_ROUTES = {"/predict": _Route("/predict", SlotName.CHAMPION)} | {
+    f"/slots/{slot}/predict": _Route("/slots/{slot}/predict", slot) for slot in SlotName
+}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    texts: list[str]
+    is_one: bool
+
+
+class DirectPredict:
+    """ASGI layer in front of the app."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = _ROUTES.get(scope["path"]) if scope["type"] == "http" else None
+        if route is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        within = self._ordinary(scope["headers"])
+        if within is None:
+            await self._app(scope, receive, send)
+            return
+        messages = await read_ahead(receive)
+        asked = _asked(content_of(messages))
+        if asked is None:
+            await self._app(scope, again(messages, receive), send)
+            return
+        scope["route"] = route
+        await _respond(scope, receive, send, route.slot, asked, within / 1000 or None)
+
+    def _ordinary(self, headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+        """Milliseconds that the request may take, 0 if it does not say; None when FastAPI must have a look."""
+        is_json, length, within = False, b"", 0
+        for name, value in headers:
+            if name == b"content-type":
+                is_json = value.startswith(b"application/json")
+            elif name == b"content-length":
+                length = value
+            elif name == b"x-request-timeout-ms":
+                if not value.isdigit() or within or not 1 <= int(value) <= LONGEST_TIMEOUT_MS:
+                    return None
+                within = int(value)
+        fits = length.isdigit() and int(length) <= self._max_body_bytes
+        return within if is_json and fits else None
+
+
+def _asked(body: bytes) -> _Asked | None:
+    """The texts of a body that is right in every way; None when FastAPI must say what is wrong, or left out."""
+    try:
+        sent = orjson.loads(body)  # also refuses half of a surrogate pair
+    except orjson.JSONDecodeError:
+        return None
+    if type(sent) is not dict or len(sent) != 1:
+        return None
+    if _is_readable(text := sent.get("text")):
+        return _Asked([text], is_one=True)
+    texts = sent.get("texts")
+    if type(texts) is list and texts and all(map(_is_readable, texts)):
+        return _Asked(texts, is_one=False)
+    return None
+
+
+def _is_readable(text: Any) -> TypeGuard[str]:
+    return type(text) is str and text != "" and not text.isspace()
+
+
+async def _respond(
+    scope: Scope, receive: Receive, send: Send, slot: SlotName, asked: _Asked, within: float | None
+) -> None:
+    service: Service = scope["state"]["service"]
+    try:
+        serving, answers = await answer(service, receive, slot, asked.texts, within=within)
+        found = [as_json(one, serving) for one in answers]
+        body = orjson.dumps(found[0] if asked.is_one else {"predictions": found})
+    except PlatformError as error:
+        refusal = await on_platform_error(Request(scope), error)
+        await refusal(scope, receive, send)
+        return
+    except ClientLeft:
+        await Response(status_code=499)(scope, receive, send)
+        return
+    except Exception as error:
+        broken = await on_unexpected(Request(scope), error)
+        await broken(scope, receive, send)
+        raise  # as Starlette does, so that the server may log it as well
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
