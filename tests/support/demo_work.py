@@ -78,7 +78,7 @@ async def _gold(connection: Connection, now: datetime) -> None:
 
 async def _review(connection: Connection, now: datetime) -> None:
     inbox = FeedbackInbox(connection)
-    votes = await inbox.page(InboxFilter(), limit=12)
+    votes = (await inbox.page(InboxFilter(), limit=12)).rows
     for number, wanted in enumerate((Review.ACCEPTED, Review.REFUSED, Review.CORRECTED)):
         chosen = [one.vote_id for one in votes[number * 3 : number * 3 + 3]]
         await review(connection, chosen, wanted, label="neutral", actor="bruno", now=now)
