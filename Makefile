@@ -63,6 +63,10 @@ bench-model: .venv/.installed  ## CPU per answer, sustained rate, memory and sta
 bench-pages: .venv/.installed  ## Server time of every staff page with 100,000 predictions, 20,000 examples, 200 versions; prints JSON
 	@$(RUN)/python benchmarks/pages.py $(BENCH_OPTIONS)
 
+.PHONY: bench-scale
+bench-scale: .venv/.installed  ## How cost grows from 10^4 answers to 10^6 (--sizes 1e4,1e7: to 10^7): writing, pages, upkeep; prints JSON
+	@$(RUN)/python -m benchmarks.scale $(BENCH_OPTIONS)
+
 .PHONY: bench-monitor
 bench-monitor: .venv/.installed  ## What counting costs the monitor at 10 k, 100 k and 1 M predictions, and at 1,000 more; prints JSON
 	@$(RUN)/python benchmarks/monitor.py $(BENCH_OPTIONS)
