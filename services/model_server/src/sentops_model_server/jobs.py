@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sentops_core.domain.errors import Overloaded
@@ -54,6 +54,7 @@ class Job:
     waiting_tokens: list[float]
     unfinished: int
     cancelled: bool = False
+    spent: list[tuple[float, float]] = field(default_factory=list)  # waiting and computing, by text
 
     def is_late(self, now: float) -> bool:
         return self.within is not None and now - self.submitted > self.within

@@ -208,14 +208,20 @@ class ScoringQueue:
             lane.done(sum(one[4] for one in taken), seconds)
             for (_, _, job, index, _), answer in zip(taken, answers, strict=True):
                 job.answers[index] = answer
+                job.spent.append((started - job.submitted, seconds / len(taken)))
                 job.unfinished -= 1
                 if job.unfinished == 0:
                     done.append(job)
         for job in done:
-            job.loop.call_soon_threadsafe(_complete, job)
-        for _, _, job, _, _ in taken:
-            self._metrics.queue_wait.observe(started - job.submitted, job.exemplar)
-            self._metrics.inference.observe(seconds / len(taken), job.exemplar)
+            job.loop.call_soon_threadsafe(self._complete, job)
+
+    def _complete(self, job: Job) -> None:
+        """On the loop, which is about to be busy with the job anyway: no worker keeps it from the interpreter."""
+        if not job.future.done():
+            job.future.set_result([answer for answer in job.answers if answer is not None])
+        for waited, computed in job.spent:
+            self._metrics.queue_wait.observe(waited, job.exemplar)
+            self._metrics.inference.observe(computed, job.exemplar)
 
     def _failed(self, lane: Lane, taken: list[Entry], error: Exception) -> None:
         with self._lock:
@@ -245,11 +251,6 @@ def _make_way() -> None:
     with suppress(OSError):  # a sandbox may forbid it; then the lanes share evenly
         niceness = os.getpriority(os.PRIO_PROCESS, own) + _NICENESS_OF_LONG
         os.setpriority(os.PRIO_PROCESS, own, min(niceness, 19))
-
-
-def _complete(job: Job) -> None:
-    if not job.future.done():
-        job.future.set_result([answer for answer in job.answers if answer is not None])
 
 
 def _fail(job: Job, error: Exception) -> None:
