@@ -16,7 +16,7 @@ def main() -> int:
     from sentops_trainer.engine import fine_tune
 
     notes = Path(os.environ["RECORD_FOLDER"]) / f"rank-{os.environ['RANK']}"
-    tuner = fine_tune._FineTuner
+    tuner = fine_tune.FineTuner
     collate, train = tuner._collate, tuner.train
 
     def recorded_collate(self: Any, items: list[dict[str, Any]]) -> Any:

@@ -36,5 +36,6 @@ def test_cheap_dropout_drops_its_share_keeps_the_mean_and_stops_when_evaluated()
     assert 0.095 < (dropped == 0).float().mean() < 0.108
     assert dropped.mean().item() == pytest.approx(1, abs=0.005)
     dropped.sum().backward()
+    assert values.grad is not None
     assert torch.equal(values.grad, dropped.detach())
     assert torch.equal(dropout.eval()(values), values)
