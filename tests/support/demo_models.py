@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sentops_core.domain.conditions import Condition, ConditionStatus, set_condition
 from sentops_core.domain.evaluation import ClassScores, Evaluation
+from sentops_core.domain.fast_path import FastPathReport
 from sentops_core.domain.reasons import Reason
 from sentops_core.domain.resources import (
     ArtifactRef,
@@ -317,10 +318,25 @@ def _finished(
             "completionTime": end,
             "trainerStatus": _progress(100, at, at + timedelta(seconds=9)),
             "evaluation": an_evaluation(macro_f1),
+            "fastPath": _fast_path(macro_f1, used=good),
             "gateResult": gate,
             "modelVersionRef": NameRef(name=version) if version else None,
             "conditions": _conditions(trained, passed),
         }
+    )
+
+
+def _fast_path(measured: float, *, used: bool) -> FastPathReport:
+    """Of the two, the one that serves has what was measured."""
+    lost = 0.001 if used else 0.013
+    why = "It is as good as the full model." if used else f"It would cost {lost} of macro-F1."
+    return FastPathReport(
+        used=used,
+        message=why,
+        share=0.58,
+        macro_f1=measured if used else measured - lost,
+        full_macro_f1=measured + lost if used else measured,
+        agreement=0.981 if used else 0.94,
     )
 
 
