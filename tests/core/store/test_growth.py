@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from sentops_core.domain.errors import NotFound
-from sentops_core.store import feedback_inbox, overview
+from sentops_core.store import feedback_inbox, overview, retention
 from sentops_core.store.feedback import Feedback
 from sentops_core.store.feedback_inbox import Cursor, FeedbackInbox, InboxFilter
 from sentops_core.store.lineage import lineage
@@ -14,6 +14,7 @@ from sentops_core.store.overview import Overview
 from sentops_core.store.pool import Connection
 from sentops_core.store.predictions import Predictions
 from sentops_core.store.quarantine import Quarantine
+from sentops_core.store.retention import Doomed, RetentionTable
 from sentops_core.store.tallies import Tallies
 from tests.support.rows import a_prediction, a_vote
 
@@ -100,6 +101,21 @@ async def test_a_client_s_page_goes_on_into_older_months(connection: Connection)
     first = await predictions.recent("client-far", limit=3)
     rest = await predictions.recent("client-far", before=first[-1].id, limit=50)
     assert [row.id for row in first + rest] == [row.id for row in rows]
+
+
+async def test_what_a_retention_deletes_is_estimated_where_it_is_a_great_deal(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    rows = [a_prediction(begin + timedelta(hours=number)) for number in range(0, 1400, 4)]
+    await Predictions(connection).copy_in(rows)
+    await Feedback(connection).record([a_vote(row) for row in rows[:20]])
+    first_kept = datetime(2024, 3, 1, tzinfo=UTC)
+    table = RetentionTable(connection)
+    assert await table.doomed(first_kept) == Doomed(350, 20, begin)
+    await connection.execute("ANALYZE predictions_2024_01, predictions_2024_02")
+    monkeypatch.setattr(retention, "COUNTED_ROWS", 15)
+    assert await table.doomed(first_kept) == Doomed(350, 15, begin, estimated=True)
 
 
 @pytest.mark.parametrize("joined", ["enable_nestloop", "enable_hashjoin"])

@@ -15,7 +15,7 @@ from sentops_backoffice.sentences import said, sentence_of
 from sentops_core.domain.errors import InvalidInput
 from sentops_core.store.audit import Audit
 from sentops_core.store.pool import Connection as StoreConnection
-from sentops_core.store.retention import Doomed, RetentionRow, RetentionTable
+from sentops_core.store.retention import COUNTED_ROWS, Doomed, RetentionRow, RetentionTable
 from sentops_core.store.tokens import Role
 
 router = APIRouter(prefix="/retention", tags=["settings"], include_in_schema=False)
@@ -87,6 +87,7 @@ async def get_change(
         beyond_limit=limit is not None and (wanted is None or timedelta(days=wanted) > limit),
         first_kept=first_kept,
         doomed=doomed,
+        counted=COUNTED_ROWS,
     )
 
 
@@ -113,6 +114,7 @@ async def _page(
         row=row,
         first_kept=first_kept,
         doomed=doomed,
+        counted=COUNTED_ROWS,
         now=now,
         longest=LONGEST,
         sentence=sentence,

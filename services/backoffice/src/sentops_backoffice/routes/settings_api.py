@@ -25,7 +25,7 @@ from sentops_backoffice.routes.api_tokens import LONGEST_NAME, make_token, revok
 from sentops_backoffice.routes.retention import LONGEST, choose_retention, doomed_by
 from sentops_core.domain.base import Body, Moment
 from sentops_core.store.pool import Connection as StoreConnection
-from sentops_core.store.retention import RetentionTable
+from sentops_core.store.retention import COUNTED_ROWS, RetentionTable
 from sentops_core.store.tokens import ApiToken, ApiTokens, Role
 from sentops_core.store.users import User, Users
 
@@ -122,8 +122,12 @@ class RetentionNow(Body):
     limit_days: int | None = Field(default=None, description="Of the installation; never longer.")
     tidied_at: Moment | None = None
     deletes_before: Moment | None = None
-    deletes_predictions: int | None = None
-    deletes_votes: int | None = None
+    deletes_predictions: int | None = Field(
+        default=None, description=f"From {COUNTED_ROWS} on an estimate, to two digits."
+    )
+    deletes_votes: int | None = Field(
+        default=None, description=f"Up to {COUNTED_ROWS}: then there are so many, or more."
+    )
 
 
 @router.get("/users", summary="Accounts, by name")

@@ -1,6 +1,6 @@
 """The retention table: how long predictions are kept, and what would go if that changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sentops_core.domain.retention import Retention
@@ -20,11 +20,15 @@ class RetentionRow:
 
 @dataclass(frozen=True)
 class Doomed:
-    """What lies before a moment; `oldest` is the first prediction of all, whether it goes or not."""
+    """What lies before a moment; `oldest` is the first prediction of all, whether it goes or not.
+
+    Both are counted up to COUNTED_ROWS. More predictions are `estimated`, and of votes there are so many or more.
+    """
 
     predictions: int
     votes: int
     oldest: datetime | None
+    estimated: bool = False
 
 
 _GET = """
@@ -44,10 +48,26 @@ VALUES ($1, $2, $3)
        SET limit_days = EXCLUDED.limit_days, tidied_at = EXCLUDED.tidied_at, postponed = EXCLUDED.postponed
 """
 _DOOMED = """
-SELECT (SELECT count(*) FROM predictions WHERE created_at < $1) AS predictions,
-       (SELECT count(*) FROM feedback WHERE predicted_at < $1) AS votes,
+SELECT (SELECT count(*) FROM (SELECT FROM predictions WHERE created_at < $1 LIMIT $2) AS counted) AS predictions,
+       (SELECT count(*) FROM (SELECT FROM feedback WHERE predicted_at < $1 LIMIT $2) AS counted) AS votes,
        (SELECT created_at FROM predictions ORDER BY created_at LIMIT 1) AS oldest
 """
+# As the last vacuum of each month found it, to two digits. The name holds the month.
+_ESTIMATE = """
+WITH months AS MATERIALIZED (
+    SELECT substr(c.relname, 13) AS month, greatest(c.reltuples, 0) AS answers
+      FROM pg_inherits i
+      JOIN pg_class c ON c.oid = i.inhrelid
+     WHERE i.inhparent = 'predictions'::regclass
+), doomed AS (
+    SELECT sum(answers)::numeric AS answers
+      FROM months
+     WHERE to_date(month, 'YYYY_MM') < ($1::timestamptz AT TIME ZONE 'UTC')::date
+)
+SELECT CASE WHEN answers > 0 THEN round(answers, 1 - floor(log(answers))::integer) ELSE 0 END::bigint
+  FROM doomed
+"""
+COUNTED_ROWS = 10_000
 
 
 class RetentionTable:
@@ -78,9 +98,13 @@ class RetentionTable:
         await self._connection.execute(_TIDIED, days, at, postponed)
 
     async def doomed(self, first_kept: datetime) -> Doomed:
-        row = await self._connection.fetchrow(_DOOMED, first_kept)
+        row = await self._connection.fetchrow(_DOOMED, first_kept, COUNTED_ROWS)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
-        return Doomed(**row)
+        found = Doomed(**row)
+        if found.predictions < COUNTED_ROWS:
+            return found
+        estimate = await self._connection.fetchval(_ESTIMATE, first_kept)
+        return replace(found, predictions=max(COUNTED_ROWS, estimate or 0), estimated=True)
 
 
 def _days(count: int | None) -> timedelta | None:

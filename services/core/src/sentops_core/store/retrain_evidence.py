@@ -41,13 +41,19 @@ SELECT name, created_at AS at, metadata -> 'annotations' ->> $2 AS trigger
  LIMIT $4
 """
 # What sentops_core.datasets.votes decides, without bringing a million texts here: the newest vote of each client on a
-# text; those that staff looked at, where there are any; the label that most of them say. Annotators outweigh voters.
+# text; those that staff looked at, where there are any; the label that most of them say. Annotators outweigh voters. LATERAL and
+# OFFSET 0: one look-up per vote, whatever the planner thinks of joining whole months.
 _NEW_LABELS = """
 WITH voices AS (
     SELECT DISTINCT ON (p.text_hash, v.client) p.text_hash, v.label, v.reviewed_by IS NOT NULL AS reviewed
       FROM counted_votes v
-      JOIN predictions p ON p.created_at = v.predicted_at AND p.id = v.prediction_id
-     WHERE v.voted_at > $1 AND p.text IS NOT NULL
+     CROSS JOIN LATERAL (
+               SELECT p.text_hash
+                 FROM predictions p
+                WHERE p.created_at = v.predicted_at AND p.id = v.prediction_id AND p.text IS NOT NULL
+               OFFSET 0
+           ) AS p
+     WHERE v.voted_at > $1
      ORDER BY p.text_hash, v.client, v.vote_id DESC
 ), weighed AS (
     SELECT text_hash, label, reviewed, bool_or(reviewed) OVER (PARTITION BY text_hash) AS any_reviewed
