@@ -1,14 +1,16 @@
 """The direct way to an answer is FastAPI's contract: same answers, same refusals, same figures."""
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 
+from sentops_core.domain.fast_path import FastPath
 from sentops_model_server import direct
 from tests.services.model_server.conftest import ModelServer, StartServer
 from tests.services.model_server.test_predict import assert_problem
-from tests.support.artifacts import BuiltArtifact
+from tests.support.artifacts import BuiltArtifact, build_artifact
 
 JSON = {"content-type": "application/json"}
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
@@ -129,3 +131,24 @@ async def test_a_request_that_cannot_be_answered_in_time_is_429_with_retry_after
         assert_problem(answer, 429, "too_late")
         assert int(answer.headers["retry-after"]) >= 1
         assert await server.metric("sentops_model_inference_seconds_count") == 0
+
+
+@pytest.mark.parametrize("fast_path", [True, False])
+async def test_every_answer_says_which_path_gave_it_and_the_student_can_be_left_out(
+    start_server: StartServer, tmp_path: Path, fast_path: bool
+) -> None:
+    cascade = build_artifact(tmp_path / "cascade", fast_path=FastPath(temperature=1, threshold=0.9))
+    server: ModelServer = await start_server(fast_path=fast_path)
+    assert (await server.put(cascade)).status_code == 200
+    sure, unsure = "good great excellent love", "the product"
+    texts = {"texts": [sure, unsure]}
+    answers = (await ask(server, texts, {})).json()["predictions"]
+    paths = ["fast" if fast_path else "full", "full"]
+    assert [one["path"] for one in answers] == paths
+    inputs = {"name": "text", "shape": [2], "datatype": "BYTES", "data": [sure, unsure]}
+    asked = {"inputs": [inputs], "outputs": [{"name": "path"}]}
+    by_protocol = (await ask(server, asked, {}, "/v2/models/sentiment/infer")).json()
+    assert by_protocol["outputs"][0]["data"] == paths
+    for path in set(paths):
+        line = f'sentops_model_predictions_total{{label="{answers[paths.index(path)]["label"]}",path="{path}"'
+        assert await server.metric(line) >= 1

@@ -239,10 +239,10 @@ def load_verified(
 ) -> LoadedModel:
     """Fetch, load and verify an artefact; ArtifactError says in a sentence why it must not serve."""
     folder = fetch_artifact(wanted.storage_uri, wanted.digest, cache_dir)
-    scorer = Scorer.load(
-        folder, beside=beside, fast_path=loading.fast_path, provider=loading.provider
-    )
-    scorer.verify_golden()
+    scorer = Scorer.load(folder, beside=beside, provider=loading.provider)
+    scorer.verify_golden()  # what an artefact promises, it promises with its student
+    if not loading.fast_path:
+        scorer = scorer.without_fast_path()
     manifest = read_manifest(folder)
     measured = set(manifest.evaluation.per_class)
     if measured != set(scorer.config.labels):

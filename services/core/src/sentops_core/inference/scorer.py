@@ -106,6 +106,10 @@ class Scorer:
         config = self.config.model_copy(update={"fast_path": fast_path})
         return type(self)(config, self.vocabulary, self._session, self.folder, self._student)
 
+    def without_fast_path(self) -> Self:
+        """The full model alone."""
+        return type(self)(self.config, self.vocabulary, self._session, self.folder)
+
     @property
     def is_on_gpu(self) -> bool:
         """Whether texts should be scored together."""
