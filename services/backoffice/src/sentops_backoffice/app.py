@@ -14,7 +14,6 @@ from sentops_backoffice.accounts import Passwords, create_first_admin
 from sentops_backoffice.certificate import certificate_watch
 from sentops_backoffice.deps import Parts
 from sentops_backoffice.edges import OnlyUploadsAreLarge, SecurityHeaders, add_error_pages
-from sentops_backoffice.heap import settled_heap
 from sentops_backoffice.limiter import LoginLimiter
 from sentops_backoffice.pages import Pages
 from sentops_backoffice.routes import (
@@ -46,6 +45,7 @@ from sentops_backoffice.settings import Settings
 from sentops_backoffice.staging import tidied
 from sentops_backoffice.trainer import Trainer
 from sentops_core.http import create_app
+from sentops_core.http.heap import settled_heap
 from sentops_core.http.outgoing import CARRIES_TRACE
 from sentops_core.language import language_detector
 from sentops_core.process_metrics import new_registry

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from sentops_core.domain.errors import PlatformError
 from sentops_core.http import BearerTokens, create_app
 from sentops_core.http.health import Degraded
+from sentops_core.http.heap import settled_heap
 from sentops_core.process_metrics import Disks, new_registry
 from sentops_core.store.migrate import require_current
 from sentops_core.store.pool import Pool, open_pool
@@ -52,12 +53,13 @@ def create_trainer(settings: LocalSettings | ClusterSettings) -> FastAPI:
                 figures(pool, registry),
                 reading_references(pool),
             ):
-                yield {
-                    "control_plane": substrate.control_plane,
-                    "loop": substrate.loop,
-                    "retrain_loop": retrain_loop,
-                    "settings": settings,
-                }
+                with settled_heap():
+                    yield {
+                        "control_plane": substrate.control_plane,
+                        "loop": substrate.loop,
+                        "retrain_loop": retrain_loop,
+                        "settings": settings,
+                    }
 
     app = create_app(
         "Sentops trainer",

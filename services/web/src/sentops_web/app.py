@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from sentops_core.http import create_app
 from sentops_core.http.health import Degraded
+from sentops_core.http.heap import settled_heap
 from sentops_core.http.outgoing import CARRIES_TRACE
 from sentops_core.language import language_detector
 from sentops_core.process_metrics import Disks, new_registry
@@ -52,7 +53,9 @@ def create_web(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with AsyncExitStack() as stack:
             parts = await _open(settings, spool, metrics, stack)
-            yield {"parts": parts, "pages": Pages()}
+            pages = Pages()
+            with settled_heap():
+                yield {"parts": parts, "pages": pages}
 
     app = create_app(
         "Sentops web",

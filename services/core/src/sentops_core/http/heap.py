@@ -10,8 +10,8 @@ def settled_heap() -> Iterator[None]:
     """Around the life of the program, begun once everything is loaded and built.
 
     A full collection walks every living object, with the one thread of all requests standing still. Code and routes
-    are 160,000 of them, a tenth of a second; the page that reads two thousand votes brings such a collection about
-    every twentieth time. They live as long as the program, so there is nothing to find among them.
+    are 160,000 of them in the back office, a tenth of a second; its page that reads two thousand votes brings such a
+    collection about every twentieth time. They live as long as the program, so there is nothing to find among them.
     """
     gc.freeze()
     try:
