@@ -181,7 +181,8 @@ WEB = Row(
         ),
         lines(
             "Turned away",
-            "Each second: because one client asked a lot (429), because the spool was full (503).",
+            "Each second: because one client asked a lot (429), because the spool or the model's queue was full (503, 429), because the "
+            "answer would have come too late.",
             prom(
                 "sum(rate(sentops_web_rate_limited_total[$__rate_interval]))",
                 "one client asked a lot",
@@ -193,6 +194,10 @@ WEB = Row(
             prom(
                 "sum(rate(sentops_model_refused_texts_total[$__rate_interval]))",
                 "the model's queue was full",
+            ),
+            prom(
+                "sum(rate(sentops_model_late_texts_total[$__rate_interval]))",
+                "no time was left for it",
             ),
             unit="reqps",
             least=0,
@@ -269,6 +274,21 @@ MODEL_SERVERS = Row(
                 / ignoring (path) group_left sum by (slot) (rate(sentops_model_predictions_total[$__rate_interval]))
                 """,
                 "{{slot}} {{path}}",
+            ),
+            unit="percentunit",
+            least=0,
+            most=1,
+        ),
+        lines(
+            "Known answers",
+            "Share of the texts whose answer was kept from an earlier time, and given again.",
+            prom(
+                """
+                sum(rate(sentops_model_answer_cache_hits_total[$__rate_interval]))
+                / (sum(rate(sentops_model_answer_cache_hits_total[$__rate_interval]))
+                + sum(rate(sentops_model_answer_cache_misses_total[$__rate_interval])))
+                """,
+                "known",
             ),
             unit="percentunit",
             least=0,

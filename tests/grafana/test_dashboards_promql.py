@@ -28,6 +28,7 @@ SAYS_NOTHING = {
     "sentops:http_errors:ratio_rate10m": "no request has failed",
     "sentops_no_champion_since_timestamp_seconds": "a version is live",
     "sentops_web_shadow_texts_total": "no version is in the shadow",
+    "sentops_model_late_texts_total": "every text has time enough",
     "sentops_training_progress_ratio": "no training runs",
     "sentops_training_last_progress_timestamp_seconds": "no training runs",
     "sentops_certificate_expiry_timestamp_seconds": "there is no edge",
