@@ -110,10 +110,16 @@ WITH changed AS (
 )
 SELECT count(*) FROM changed
 """
+# LATERAL and OFFSET 0: each by its key, for a program can have given more votes than anybody thinks.
 _OF_CLIENT = """
-SELECT prediction_id, client, label, vote_id, voted_at, predicted_at, note, source
-  FROM feedback
- WHERE client = $1 AND prediction_id = ANY ($2::uuid[])
+SELECT f.prediction_id, f.client, f.label, f.vote_id, f.voted_at, f.predicted_at, f.note, f.source
+  FROM unnest($2::uuid[]) AS wanted (prediction_id)
+ CROSS JOIN LATERAL (
+           SELECT *
+             FROM feedback
+            WHERE feedback.prediction_id = wanted.prediction_id AND feedback.client = $1
+           OFFSET 0
+       ) AS f
 """
 _OF_PREDICTION = """
 SELECT prediction_id, client, label, vote_id, voted_at, predicted_at, note, source

@@ -151,7 +151,7 @@ SELECT (SELECT count(*) FROM (SELECT FROM feedback WHERE status = 'new' LIMIT $1
        (SELECT count(*)
           FROM (SELECT FROM feedback WHERE status = 'refused' AND corrected_label IS NULL LIMIT $1) AS counted) AS refused,
        (SELECT count(*)
-          FROM (SELECT FROM feedback WHERE status = 'refused' AND corrected_label IS NOT NULL LIMIT $1) AS counted)
+          FROM (SELECT FROM feedback WHERE corrected_label IS NOT NULL LIMIT $1) AS counted)
            AS corrected
 """
 # From one to the next by the index: a handful of steps, however many votes there are.

@@ -74,6 +74,15 @@ SELECT id, created_at, client, text, text_hash, label, score, scores, language,
  ORDER BY created_at DESC, id DESC
  LIMIT $5
 """
+# A statement of its own: the server plans the one above for its few months each time, and this one once.
+_OLDER = """
+SELECT id, created_at, client, text, text_hash, label, score, scores, language,
+       truncated, variant, model_version, digest, shadow, path
+  FROM predictions
+ WHERE client = $1 AND created_at < $2 AND NOT shadow
+ ORDER BY created_at DESC, id DESC
+ LIMIT $3
+"""
 _ENSURE_MONTH = "SELECT ensure_predictions_month($1)"
 # A reader holding a month must not make every later query queue behind our wait for it.
 _WAIT_BRIEFLY = "SELECT set_config('lock_timeout', $1, true)"
@@ -135,9 +144,8 @@ SELECT count(*) FROM erased
 """
 
 _NEWEST = UUID(int=2**128 - 1)
-_BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
 _LOOK_BACK = timedelta(days=31)
-_TICK = timedelta(microseconds=1)  # PostgreSQL's
 
 
 def moment_of(prediction_id: UUID) -> datetime:
@@ -182,9 +190,7 @@ class Predictions:
         rows = await self._connection.fetch(_RECENT, client, moment, last, floor, limit)
         if len(rows) < limit:
             missing = limit - len(rows)
-            rows += await self._connection.fetch(
-                _RECENT, client, floor - _TICK, _NEWEST, _BEGINNING, missing
-            )
+            rows += await self._connection.fetch(_OLDER, client, floor, missing)
         return [PredictionRow(**row) for row in rows]
 
     async def ensure_partitions(self, now: datetime, *, ahead_months: int = 2) -> list[str]:

@@ -42,7 +42,8 @@ SELECT name, created_at AS at, metadata -> 'annotations' ->> $2 AS trigger
 """
 # What sentops_core.datasets.votes decides, without bringing a million texts here: the newest vote of each client on a
 # text; those that staff looked at, where there are any; the label that most of them say. Annotators outweigh voters. LATERAL and
-# OFFSET 0: one look-up per vote, whatever the planner thinks of joining whole months.
+# OFFSET 0: one look-up per vote and per text, whatever the planner thinks: it expects a handful of texts, and compared
+# thousands of them with every row of the dataset.
 _NEW_LABELS = """
 WITH voices AS (
     SELECT DISTINCT ON (p.text_hash, v.client) p.text_hash, v.label, v.reviewed_by IS NOT NULL AS reviewed
@@ -77,11 +78,13 @@ WITH voices AS (
     SELECT content_hash, label FROM annotated
      UNION ALL
     SELECT content_hash, label FROM agreed
-     WHERE NOT EXISTS (SELECT FROM annotated WHERE annotated.content_hash = agreed.content_hash)
+     WHERE content_hash NOT IN (SELECT content_hash FROM annotated WHERE content_hash IS NOT NULL)
 )
 SELECT count(*)
   FROM said
-  LEFT JOIN dataset_members m ON m.dataset_version = $2 AND m.content_hash = said.content_hash
+  LEFT JOIN LATERAL (
+           SELECT m.label FROM dataset_members m WHERE m.dataset_version = $2 AND m.content_hash = said.content_hash OFFSET 0
+       ) AS m ON true
  WHERE m.label IS DISTINCT FROM said.label AND ($3::text[] IS NULL OR said.label = ANY ($3))
 """
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)

@@ -95,6 +95,7 @@ CREATE INDEX feedback_recent ON feedback (voted_at DESC);
 CREATE INDEX feedback_client_recent ON feedback (client, voted_at DESC);
 CREATE INDEX feedback_source_recent ON feedback (source, voted_at DESC);
 CREATE INDEX feedback_corrected ON feedback (voted_at DESC) WHERE corrected_label IS NOT NULL;
+CREATE INDEX feedback_refused ON feedback (voted_at DESC) WHERE status = 'refused' AND corrected_label IS NULL;
 CREATE INDEX feedback_status_recent ON feedback (status, voted_at DESC);
 CREATE INDEX feedback_vote ON feedback (vote_id);
 

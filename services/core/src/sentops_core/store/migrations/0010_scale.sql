@@ -8,6 +8,7 @@ DROP INDEX feedback_client;
 CREATE INDEX feedback_source_recent ON feedback (source, voted_at DESC);
 DROP INDEX feedback_source;
 CREATE INDEX feedback_corrected ON feedback (voted_at DESC) WHERE corrected_label IS NOT NULL;
+CREATE INDEX feedback_refused ON feedback (voted_at DESC) WHERE status = 'refused' AND corrected_label IS NULL;
 
 -- The month was asked of any table of the database where the planner thought so, and failed on other names.
 CREATE OR REPLACE FUNCTION drop_predictions_before(moment timestamptz) RETURNS SETOF text LANGUAGE plpgsql AS $$
