@@ -321,6 +321,8 @@ def main() -> int:
         parser.error("--rounds is at least 1, and the smallest of --sizes 10000")
     if len(options.sizes) < 2:
         parser.error("--sizes needs two or more")
+    if not Path("/proc/self/schedstat").exists():
+        parser.error("the CPU time of a process can only be read on Linux")
     only_warnings()
     with tempfile.TemporaryDirectory(prefix="sentops-bench-") as temporary:
         folder = options.data or Path(temporary)

@@ -174,7 +174,8 @@ async def _look_around(found: Place, connection: Connection) -> None:
     )
     found.votes = await value("SELECT count(*) FROM feedback")
     deep = await connection.fetchrow(
-        "SELECT voted_at, vote_id FROM feedback ORDER BY voted_at DESC OFFSET 200 LIMIT 1"
+        "SELECT voted_at, vote_id FROM feedback ORDER BY voted_at DESC OFFSET $1 LIMIT 1",
+        min(200, found.votes // 2),
     )
     assert deep is not None
     found.deep_vote = (deep["voted_at"], deep["vote_id"])

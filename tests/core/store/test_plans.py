@@ -178,6 +178,13 @@ async def test_new_votes_for_a_dataset_touch_only_the_months_they_are_about(
     assert read_fully(plan) <= A_HANDFUL
 
 
+async def test_a_client_s_votes_on_a_page_are_found_by_their_keys(filled: Connection) -> None:
+    """Also where the client has given most of all votes."""
+    ids = [row.id for row in await Predictions(filled).recent("client-1", limit=20)]
+    plan = await explain(filled, feedback._OF_CLIENT, "client-1", ids)
+    assert indexes(plan) == {"feedback_pkey"}
+
+
 async def test_open_jobs_are_found_without_reading_the_finished_ones(filled: Connection) -> None:
     plan = await explain(filled, training_jobs._OPEN)
     assert indexes(plan) == {"training_jobs_open"}
