@@ -72,6 +72,7 @@ def policy(base: Path) -> dict[str, Any]:
         "template": {
             "baseModel": {"storageUri": f"file://{base}"},
             "trainer": {"method": "Linear"},
+            "fastPath": "Off",
             "gate": GATE,
         },
     }
@@ -158,7 +159,9 @@ async def test_a_worse_model_is_noticed_and_replaced_without_a_person(
     platform: Platform, tiny_base: Path, watch: AlertWatch
 ) -> None:
     await platform.upload("reviews.csv", to_csv(some_reviews(600)))
-    first = await platform.train(tiny_base, dataset_id="v1", method="Linear", gate=GATE)
+    first = await platform.train(
+        tiny_base, dataset_id="v1", method="Linear", fast_path="Off", gate=GATE
+    )
     await platform.finished(first)
     await platform.live("sentiment-v1")
     await platform.served("sentiment-v1")

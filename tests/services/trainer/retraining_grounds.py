@@ -55,7 +55,7 @@ SPEC: dict[str, Any] = {
     "modelName": "sentiment",
     "triggers": {"newLabels": {"min": 5}},
     "guards": {"cooldownSeconds": 0, "maxPerDay": 3, "minNewLabels": 5},
-    "template": {"trainer": {"method": "Linear"}},
+    "template": {"trainer": {"method": "Linear"}, "fastPath": "Off"},
 }
 
 

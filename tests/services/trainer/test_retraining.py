@@ -78,7 +78,7 @@ async def test_new_labels_become_a_dataset_and_a_training(ground: Ground) -> Non
     [job] = await ground.jobs()
     assert job.metadata.labels == {"sentops.dev/retrain-policy": "weekly"}
     assert job.metadata.annotations["sentops.dev/retrain-trigger"] == "newLabels"
-    assert job.spec.trainer.method == "Linear"
+    assert (job.spec.trainer.method, job.spec.fast_path) == ("Linear", "Off")
     assert await ground.versions_of_dataset() == [("v1", "test"), ("v2", "policy:weekly")]
     started = await status_of(ground)
     assert started.last_decision is not None
