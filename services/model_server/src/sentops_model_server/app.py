@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 
 from sentops_core.domain.errors import PlatformError
 from sentops_core.http import BearerTokens, create_app
+from sentops_core.http.heap import settled_heap
 from sentops_core.inference import Scorer
 from sentops_core.process_metrics import Disks, new_registry
 from sentops_model_server.answer_cache import AnswerCache
@@ -58,7 +59,8 @@ def build_app(
         service.queue.start()
         loading = asyncio.create_task(_load_fixed(service.slots, fixed, give_up)) if fixed else None
         try:
-            yield {"service": service}
+            with settled_heap():
+                yield {"service": service}
         finally:
             if loading is not None:
                 loading.cancel()
