@@ -1,6 +1,6 @@
 """The bare engine: texts through a Scorer one after another, no server around it. Prints JSON.
 
-`python -m benchmarks.support.engine_loop FOLDER TEXTS.json SECONDS`. One thread, which is the least that the same answers cost.
+`python -m benchmarks.support.engine_loop FOLDER TEXTS.json SECONDS full|fast`. One thread, which is the least that the same answers cost.
 """
 
 import json
@@ -17,7 +17,7 @@ _WARM_UP = 20
 def main() -> int:
     folder, path, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     texts: list[str] = json.loads(path.read_text())
-    scorer = Scorer.load(folder)
+    scorer = Scorer.load(folder, fast_path=sys.argv[4] == "fast")
     scorer.score(texts[:_WARM_UP])
     answered = 0
     started, cpu_started = time.perf_counter(), time.process_time()

@@ -1,6 +1,8 @@
 """A trained classifier as an ordinary transformers model in an ordinary folder: what the reference server serves."""
 
 import json
+import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -93,3 +95,42 @@ def _save_tokenizer(encoder: "Encoder", folder: Path) -> None:
         pad_token=tokenizer.id_to_token(encoder.pad_token_id),
         model_input_names=["input_ids", "attention_mask"],
     ).save_pretrained(folder)
+
+
+class _Logits(nn.Module):
+    """As tensors in, one tensor out."""
+
+    def __init__(self, model: PooledClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        found: Tensor = self.model(input_ids, attention_mask).logits
+        return found
+
+
+def as_onnx(folder: Path) -> Path:
+    """The model in the folder as a float32 graph beside it, made once: for servers that run no torch."""
+    path = folder / "model.onnx"
+    if path.is_file():
+        return path
+    model = _Logits(PooledClassifier.opened(folder)).eval()
+    example = torch.full((2, 9), 5, dtype=torch.long)
+    axes = {0: "batch", 1: "tokens"}
+    unfinished = path.with_suffix(".part")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (example, torch.ones_like(example)),
+            str(unfinished),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
+            dynamo=False,
+        )
+    return unfinished.rename(path)
+
+
+if __name__ == "__main__":
+    print(json.dumps({"path": str(as_onnx(Path(sys.argv[1])))}))

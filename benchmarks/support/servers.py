@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -29,6 +30,10 @@ class ServerKind:
     name: str
     start: Callable[[int, Path], tuple[list[str], dict[str, str]]]
     takes_batches: bool
+    path: str = "/predict"
+    ready: str = "/health/ready"
+    question: Callable[[str], Any] = lambda text: {"text": text}
+    answer: Callable[[Any], dict[str, Any]] = lambda found: found
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class RunningServer:
     seconds_to_ready: float = field(compare=False)
 
 
-def our_server(model: ModelUnderTest, settings: Mapping[str, str]) -> ServerKind:
+def our_server(
+    model: ModelUnderTest, settings: Mapping[str, str], *, name: str = "sentops"
+) -> ServerKind:
     def start(port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
         environment = {
             "SENTOPS_MODEL_PORT": str(port),
@@ -47,11 +54,12 @@ def our_server(model: ModelUnderTest, settings: Mapping[str, str]) -> ServerKind
             "SENTOPS_MODEL_ARTIFACT_DIGEST": model.digest,
             "SENTOPS_MODEL_VERSION": "bench-model-v1",
             "SENTOPS_MODEL_LOG_LEVEL": "WARNING",
+            "SENTOPS_MODEL_ANSWER_CACHE_ENTRIES": "0",  # every answer is computed
             "SENTOPS_MODEL_TERMINATION_LOG": str(folder / "last-words"),
         }
         return [sys.executable, "-m", "sentops_model_server"], environment | dict(settings)
 
-    return ServerKind("sentops", start, takes_batches=True)
+    return ServerKind(name, start, takes_batches=True)
 
 
 def reference_server(weights: Path) -> ServerKind:
@@ -60,6 +68,24 @@ def reference_server(weights: Path) -> ServerKind:
         return [*command, "--model", str(weights), "--port", str(port)], {}
 
     return ServerKind("reference", start, takes_batches=False)
+
+
+def kserve_server(python: Path, weights: Path) -> ServerKind:
+    """KServe's own Python server, in the environment of this interpreter."""
+
+    def start(port: int, _: Path) -> tuple[list[str], dict[str, str]]:
+        script = ROOT / "benchmarks" / "kserve_server.py"
+        return [str(python), str(script), "--model", str(weights), "--port", str(port)], {}
+
+    return ServerKind(
+        "kserve",
+        start,
+        takes_batches=False,
+        path="/v1/models/bench:predict",
+        ready="/v2/health/ready",
+        question=lambda text: {"instances": [text]},
+        answer=lambda found: found["predictions"][0],
+    )
 
 
 @asynccontextmanager
@@ -73,7 +99,7 @@ async def running(kind: ServerKind, cores: list[int]) -> AsyncIterator[RunningSe
         process = _start(command, environment, log, cores)
         url = f"http://127.0.0.1:{port}"
         try:
-            await _until_ready(url, process, log)
+            await _until_ready(url + kind.ready, process, log)
             yield RunningServer(url, process.pid, time.perf_counter() - started)
         finally:
             await asyncio.to_thread(_end, process)
@@ -99,12 +125,12 @@ def _tail(log: Path) -> str:
 
 async def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    async with aiohttp.ClientSession(url) as session:
+    async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 break
             try:
-                async with session.get("/health/ready") as response:
+                async with session.get(url) as response:
                     if response.status == 200:
                         return
             except aiohttp.ClientError:

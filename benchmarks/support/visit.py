@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.support.bad_input import burst, long_text
 from benchmarks.support.bisection import highest_sustained
 from benchmarks.support.load import Ask, Outcome, at_rate, by_clients
 from benchmarks.support.machine import load_average
@@ -18,9 +19,9 @@ _WARM_UP_SECONDS = 1.0
 _BATCH = 32
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _PROBE_GRACE_SECONDS = 1.0
-_MOST_PROBES = 14  # refused ones, of which there are most, end early
+_MOST_PROBES = 12  # refused ones, of which there are most, end early
 # What of an answer must not change; the rest says who gave it.
-_COMPARED = ("label", "score", "scores", "truncated")
+_COMPARED = ("label", "score", "scores", "truncated", "path")
 
 Answer = dict[str, Any]
 
@@ -53,12 +54,15 @@ class Client:
     """Asks for the texts in turn, each alone, and compares with what is known."""
 
     session: aiohttp.ClientSession
+    kind: ServerKind
     texts: list[str]
     known: Known
 
     async def alone(self, number: int) -> Answer:
-        found = await self._post({"text": self.texts[number % len(self.texts)]})
-        return compared(found)
+        return compared(await self.ask(self.texts[number % len(self.texts)]))
+
+    async def ask(self, text: str) -> Answer:
+        return self.kind.answer(await self._post(self.kind.question(text)))
 
     async def in_batches(self) -> list[Answer]:
         answers: list[Answer] = []
@@ -80,7 +84,7 @@ class Client:
         return None
 
     async def _post(self, body: dict[str, Any]) -> Any:
-        async with self.session.post("/predict", json=body, raise_for_status=True) as response:
+        async with self.session.post(self.kind.path, json=body, raise_for_status=True) as response:
             return json.loads(await response.read())
 
 
@@ -88,11 +92,16 @@ def compared(answer: Answer) -> Answer:
     return {name: answer[name] for name in _COMPARED if name in answer}
 
 
-async def visit(kind: ServerKind, plan: Plan, known: Known, *, search: bool) -> dict[str, Any]:
-    """The figures of one visit; with `search` also the highest sustained rate, which takes minutes."""
+async def visit(
+    kind: ServerKind, plan: Plan, known: Known, *, search: bool, bad_input: bool = False
+) -> dict[str, Any]:
+    """The figures of one visit; with `search` also the highest sustained rate, which takes minutes.
+
+    `bad_input`: also what long texts do, to whoever sends them and to others.
+    """
     load = {"before_start": load_average()}
     async with running(kind, plan.cores) as server, _session(server.url) as session:
-        client = Client(session, plan.texts, known)
+        client = Client(session, kind, plan.texts, known)
         report: dict[str, Any] = {
             "cold_start_seconds": round(server.seconds_to_ready, 2),
             "rss_mb_when_ready": _megabytes(server.pid),
@@ -107,6 +116,10 @@ async def visit(kind: ServerKind, plan: Plan, known: Known, *, search: bool) -> 
         load["before_clients"] = load_average()
         report["clients"] = await _by_clients(client.under_load, server, plan)
         report["rss_mb"] = _megabytes(server.pid)
+        if bad_input:
+            rate = 0.3 * report["clients"]["answers_per_second"]
+            report["long_text"] = await long_text(client.ask, server)
+            report["burst"] = await burst(client.ask, plan.texts, rate, plan.seconds)
         if search:
             load["before_search"] = load_average()
             guess = 0.7 * report["clients"]["answers_per_second"]
@@ -118,7 +131,7 @@ async def _by_clients(ask: Ask, server: RunningServer, plan: Plan) -> dict[str, 
     before = cpu_seconds(server.pid)
     outcome = await by_clients(ask, plan.clients, plan.seconds)
     used = cpu_seconds(server.pid) - before
-    return _figures(outcome, used)
+    return figures_of(outcome, used)
 
 
 async def _search(ask: Ask, server: RunningServer, plan: Plan, guess: float) -> dict[str, Any]:
@@ -139,11 +152,11 @@ async def _search(ask: Ask, server: RunningServer, plan: Plan, guess: float) -> 
         await until_idle(server.pid)
         before = cpu_seconds(server.pid)
         outcome = await at_rate(ask, found.sustained / 2, plan.seconds)
-        report["at_half"] = _figures(outcome, cpu_seconds(server.pid) - before)
+        report["at_half"] = figures_of(outcome, cpu_seconds(server.pid) - before)
     return report
 
 
-def _figures(outcome: Outcome, cpu: float) -> dict[str, Any]:
+def figures_of(outcome: Outcome, cpu: float) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "answers": outcome.answered,
         "failed": outcome.failed,
