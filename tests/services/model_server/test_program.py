@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sentops_model_server.settings import cores_of_quota
 from tests.services.model_server.conftest import AUTHORISED, TOKEN
 from tests.support.artifacts import BuiltArtifact
 from tests.support.eventually import eventually
@@ -124,3 +125,10 @@ async def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     lines = (tmp_path / "log").read_text().strip().splitlines()
     assert len(lines) == 1
     assert "already in use; set SENTOPS_MODEL_PORT" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000\n", None), ("200000 100000\n", 2), ("50000 100000\n", 1)]
+)
+def test_a_container_s_limit_of_cores_is_known(text: str, cores: int | None) -> None:
+    assert cores_of_quota(text) == cores

@@ -1,5 +1,6 @@
 """What the model server reads from its environment, as SENTOPS_MODEL_<FIELD>."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,9 +13,22 @@ from sentops_core.inference.session import Provider
 from sentops_core.settings import ServiceSettings
 
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
 def _cores() -> int:
     """The cores this process may use, which in a container or under taskset is not the machine's count."""
-    return len(os.sched_getaffinity(0))
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        return min(allowed, cores_of_quota(_QUOTA.read_text()) or allowed)
+    except OSError:  # no control groups of version 2
+        return allowed
+
+
+def cores_of_quota(text: str) -> int | None:
+    """What a container's CPU limit leaves, rounded up; None without one. `text`: of cpu.max, `150000 100000`."""
+    quota, _, period = text.partition(" ")
+    return math.ceil(int(quota) / int(period)) if quota != "max" else None
 
 
 class ModelSettings(ServiceSettings):
