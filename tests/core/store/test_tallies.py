@@ -324,9 +324,13 @@ async def test_an_upgrade_has_all_of_the_last_four_weeks_counted(empty_database_
     await migrate(connection, [one for one in known if one.version < 8])
     now = datetime.now(UTC)
     rows = [a_prediction(now - timedelta(days=days)) for days in (0, 3, 27, 60)]
+    await connection.execute(
+        "ALTER TABLE predictions ADD COLUMN path text"
+    )  # which rows have by now
     async with connection.transaction():
         await Predictions(connection).copy_in(rows)
         await Feedback(connection).record([a_vote(rows[1])])
+    await connection.execute("ALTER TABLE predictions DROP COLUMN path")
     await migrate(connection, known)
     async with connection.transaction():
         await count(connection)

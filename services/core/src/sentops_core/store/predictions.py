@@ -74,14 +74,15 @@ SELECT id, created_at, client, text, text_hash, label, score, scores, language,
  ORDER BY created_at DESC, id DESC
  LIMIT $5
 """
-# A statement of its own: the server plans the one above for its few months each time, and this one once.
+# A statement of its own: the server plans the one above for its few months each time, and this one once. It does so
+# because comparing rows leaves no month out; each one that holds nothing of the client costs a step in an index.
 _OLDER = """
 SELECT id, created_at, client, text, text_hash, label, score, scores, language,
        truncated, variant, model_version, digest, shadow, path
   FROM predictions
- WHERE client = $1 AND created_at < $2 AND NOT shadow
+ WHERE client = $1 AND (created_at, id) < ($2, $3) AND NOT shadow
  ORDER BY created_at DESC, id DESC
- LIMIT $3
+ LIMIT $4
 """
 _ENSURE_MONTH = "SELECT ensure_predictions_month($1)"
 # A reader holding a month must not make every later query queue behind our wait for it.
@@ -143,7 +144,7 @@ WITH erased AS (
 SELECT count(*) FROM erased
 """
 
-_NEWEST = UUID(int=2**128 - 1)
+_OLDEST, _NEWEST = UUID(int=0), UUID(int=2**128 - 1)
 _END = datetime.max.replace(tzinfo=UTC)
 _LOOK_BACK = timedelta(days=31)
 
@@ -190,7 +191,7 @@ class Predictions:
         rows = await self._connection.fetch(_RECENT, client, moment, last, floor, limit)
         if len(rows) < limit:
             missing = limit - len(rows)
-            rows += await self._connection.fetch(_OLDER, client, floor, missing)
+            rows += await self._connection.fetch(_OLDER, client, floor, _OLDEST, missing)
         return [PredictionRow(**row) for row in rows]
 
     async def ensure_partitions(self, now: datetime, *, ahead_months: int = 2) -> list[str]:
