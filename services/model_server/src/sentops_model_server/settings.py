@@ -12,7 +12,6 @@ from sentops_core.domain.base import Digest, StorageUri
 from sentops_core.inference.session import Provider
 from sentops_core.settings import ServiceSettings
 
-
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
