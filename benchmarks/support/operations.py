@@ -10,7 +10,12 @@ import numpy as np
 import onnx
 import onnxruntime
 
-_PRODUCTS = {"MatMul": "fp32", "Gemm": "fp32", "MatMulInteger": "int8"}
+_PRODUCTS = {
+    "MatMul": "fp32",
+    "Gemm": "fp32",
+    "MatMulInteger": "int8",
+    "DynamicQuantizeMatMul": "int8",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class _Product:
     left: str
     result: str
     inner_axis: int
+    times: int = 1
 
 
 def _with_shapes_told(path: Path) -> tuple[Any, list[_Product]]:
@@ -53,6 +59,8 @@ def _with_shapes_told(path: Path) -> tuple[Any, list[_Product]]:
         if kind := _PRODUCTS.get(node.op_type):
             turned = any(one.name == "transA" and one.i for one in node.attribute)
             products.append(_Product(kind, node.input[0], node.output[0], 0 if turned else -1))
+        elif node.op_type == "MultiHeadAttention":  # queries by keys, and what that gives by values
+            products.append(_Product("fp32", node.input[1], node.output[0], 1, times=2))
     for name in dict.fromkeys(name for one in products for name in (one.left, one.result)):
         if name not in given:
             model.graph.output.append(onnx.ValueInfoProto(name=name))
@@ -78,5 +86,5 @@ def _at_length(session: Any, products: list[_Product], length: int) -> Counter[s
     found: Counter[str] = Counter()
     for one in products:
         inner = shapes[one.left][one.inner_axis]
-        found[one.kind] += 2 * int(np.prod(shapes[one.result])) * inner
+        found[one.kind] += one.times * 2 * int(np.prod(shapes[one.result])) * inner
     return found

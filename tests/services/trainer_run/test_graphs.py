@@ -42,7 +42,8 @@ def a_classifier(architecture: str = "Bert", *, pooling: str = "cls", **changes:
 
 def products(path: Path) -> dict[str, int]:
     nodes = [node.op_type for node in onnx.load(path).graph.node]
-    return {kind: nodes.count(kind) for kind in ("MatMul", "MatMulInteger")}
+    kinds = ("MatMul", "MatMulInteger", "DynamicQuantizeMatMul")
+    return {kind: nodes.count(kind) for kind in kinds if kind in nodes}
 
 
 def answered(path: Path, rows: list[list[int]]) -> Any:
@@ -136,10 +137,96 @@ def test_the_matrices_named_stay_in_float_and_all_others_do_not(
         export_int8(classifier, tmp_path / name, in_float=in_float)
     export_float(classifier, tmp_path / "fp32")
 
-    always = 2 * 2 + 1  # two products of activations a layer, and the head
-    assert products(tmp_path / "fp32") == {"MatMul": always - 1 + 12, "MatMulInteger": 0}
-    assert products(tmp_path / "int8") == {"MatMul": always, "MatMulInteger": 12}
-    assert products(tmp_path / "mixed") == {"MatMul": always + 2, "MatMulInteger": 10}
+    mean = pooling == "mean"  # which is a product, too
+    # Query, key and value at once; where only the first token asks, key and value.
+    each = 2 * 4 + (not mean)
+    assert products(tmp_path / "fp32") == {"MatMul": each + mean}
+    assert products(tmp_path / "int8").get("MatMul", 0) == mean
+    assert products(tmp_path / "int8")["DynamicQuantizeMatMul"] == each
+    assert products(tmp_path / "mixed") == {
+        "MatMul": 2 + mean,
+        "DynamicQuantizeMatMul": each - 2,
+    }
+
+
+def test_a_traced_graph_leaves_the_same_matrices_in_float(tmp_path: Path) -> None:
+    from sentops_trainer.engine.export import torch_logits, trace_float, trace_int8
+
+    classifier = a_classifier("MPNet", pooling="mean")
+    names = [f"encoder.encoder.layer.{layer}.output.dense" for layer in (0, 1)]
+    trace_float(classifier, tmp_path / "fp32")
+    trace_int8(classifier, tmp_path / "mixed", in_float=names)
+
+    assert answered(tmp_path / "fp32", TEXTS) == pytest.approx(
+        torch_logits(classifier, TEXTS), abs=1e-5
+    )
+    assert products(tmp_path / "fp32") == {"MatMul": 2 * 2 + 12}
+    # two products of activations a layer, and the head
+    assert products(tmp_path / "mixed") == {"MatMul": 2 * 2 + 1 + 2, "MatMulInteger": 10}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [("MPNet", {}), ("Albert", {"embedding_size": 16}), ("Bert", {"hidden_act": "relu"})],
+)
+def test_other_builds_are_not_written_layer_by_layer(
+    architecture: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    from sentops_trainer.engine.export import export_float
+    from sentops_trainer.engine.lean_graph import OtherBuild
+
+    with pytest.raises(OtherBuild):
+        export_float(a_classifier(architecture, pooling="mean", **changes), tmp_path / "fp32")
+
+
+@pytest.mark.parametrize("architecture", ["Bert", "XLMRoberta"])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_padding_in_a_batch_changes_no_float32_answer(
+    architecture: str, pooling: str, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    from sentops_trainer.engine.export import export_float, torch_logits
+
+    classifier = a_classifier(architecture, pooling=pooling)
+    export_float(classifier, tmp_path / "model")
+    padding, width = classifier.encoder.config.pad_token_id, max(map(len, TEXTS))
+    given = {
+        "input_ids": [row + [padding] * (width - len(row)) for row in TEXTS],
+        "attention_mask": [[1] * len(row) + [0] * (width - len(row)) for row in TEXTS],
+    }
+    session = onnxruntime.InferenceSession(tmp_path / "model", providers=["CPUExecutionProvider"])
+    assert session.run(["logits"], given)[0] == pytest.approx(
+        torch_logits(classifier, TEXTS), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_smoothing_is_exact_in_float32_and_spares_8_bits_an_outlying_channel(
+    pooling: str, tmp_path: Path
+) -> None:
+    import torch
+
+    from sentops_trainer.engine.export import export_int8, torch_logits
+    from sentops_trainer.engine.lean_graph import Precision, write_graph
+    from sentops_trainer.engine.smoothing import measure_smoothing
+
+    classifier = a_classifier(pooling=pooling)
+    with torch.no_grad():  # as an encoder's few channels that are many times the others
+        for layer in classifier.encoder.encoder.layer:
+            layer.attention.output.LayerNorm.weight[3] *= 60
+            layer.intermediate.dense.weight[:, 3] /= 60
+    expected = torch_logits(classifier, TEXTS)
+    smoothing = measure_smoothing(classifier, TEXTS)
+    assert {f"encoder.encoder.layer.{layer}.intermediate.dense" for layer in (0, 1)} <= {*smoothing}
+
+    write_graph(classifier, tmp_path / "float", Precision(smoothing=smoothing))
+    assert answered(tmp_path / "float", TEXTS) == pytest.approx(expected, abs=1e-4)
+    errors = []
+    for by in ({}, smoothing):
+        export_int8(classifier, tmp_path / "int8", smoothing=by)
+        errors.append(np.abs(answered(tmp_path / "int8", TEXTS) - expected).mean())
+    assert errors[1] < 0.7 * errors[0]
 
 
 def test_with_a_scale_by_token_the_company_of_other_texts_changes_no_answer(
@@ -147,12 +234,12 @@ def test_with_a_scale_by_token_the_company_of_other_texts_changes_no_answer(
 ) -> None:
     import onnxruntime
 
-    from sentops_trainer.engine.export import export_int8, torch_logits
+    from sentops_trainer.engine.export import torch_logits, trace_int8
 
     classifier = a_classifier()
     errors = {}
     for by_token in (False, True):
-        export_int8(classifier, tmp_path / "model", by_token=by_token)
+        trace_int8(classifier, tmp_path / "model", by_token=by_token)
         found = answered(tmp_path / "model", TEXTS)
         errors[by_token] = np.abs(found - torch_logits(classifier, TEXTS)).mean()
     assert errors[True] < errors[False]
@@ -163,24 +250,31 @@ def test_with_a_scale_by_token_the_company_of_other_texts_changes_no_answer(
     assert together == pytest.approx(answered(tmp_path / "model", alike), abs=1e-5)
 
 
-def test_what_8_bits_move_in_torch_they_move_in_the_graph(tmp_path: Path) -> None:
+@pytest.mark.parametrize("traced", [False, True])
+def test_what_8_bits_move_in_torch_they_move_in_the_graph(tmp_path: Path, *, traced: bool) -> None:
     """So that the search, which exports nothing, finds the matrices that the served graph would suffer by."""
-    from sentops_trainer.engine.export import export_int8
+    from sentops_trainer.engine.export import export_int8, trace_int8
     from sentops_trainer.engine.quantisation import measure_groups
+    from sentops_trainer.engine.smoothing import measure_smoothing
 
     classifier = a_classifier()
-    groups = measure_groups(classifier, TEXTS)
+    smoothing = None if traced else measure_smoothing(classifier, TEXTS)
+
+    def moved_by(path: Path, in_float: set[str]) -> Any:
+        if traced:
+            trace_int8(classifier, path, in_float=in_float, by_token=True)
+        else:
+            export_int8(classifier, path, in_float=in_float, smoothing=smoothing)
+        return answered(path, TEXTS)
+
+    groups = measure_groups(classifier, TEXTS, smoothing)
     assert len(groups) == 2 * 4
     assert sum(group.share for group in groups) == pytest.approx(1)
     every = {matrix for group in groups for matrix in group.matrices}
-    export_int8(classifier, tmp_path / "float", in_float=every, by_token=True)
-    exact = answered(tmp_path / "float", TEXTS)
+    exact = moved_by(tmp_path / "float", every)
     for group in groups:
-        export_int8(
-            classifier, tmp_path / "one", in_float=every - set(group.matrices), by_token=True
-        )
-        moved = float(np.abs(answered(tmp_path / "one", TEXTS) - exact).mean())
-        assert moved == pytest.approx(group.shift, rel=0.3)
+        found = moved_by(tmp_path / "one", every - set(group.matrices))
+        assert float(np.abs(found - exact).mean()) == pytest.approx(group.shift, rel=0.3)
 
 
 def test_most_shift_for_least_work_stays_in_float_within_the_budget() -> None:
@@ -254,6 +348,7 @@ def test_metrics_tell_each_graph_that_was_tried_and_which_last_layer_serves(
     first_token = train(base_model_uri=first_token_base.as_uri())
 
     assert parity_of(linear)["last_layer"] == "all tokens"
+    assert parity_of(linear)["layout"] == "layer by layer"
     parity = parity_of(first_token)
     assert parity["last_layer"] == "first token"
     assert parity["fp32_max_difference"] < 1e-3

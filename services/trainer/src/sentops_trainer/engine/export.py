@@ -1,10 +1,13 @@
-"""From the trained classifier to the ONNX graphs that may serve: float32, and int8 for half the time a text."""
+"""From the trained classifier to the ONNX graphs that may serve: float32, and int8 for half the time a text.
+
+BERT and its kin are written layer by layer (`lean_graph`), any other encoder is traced.
+"""
 
 import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 
 from sentops_trainer.engine.classifier import Classifier, TokenTable
 from sentops_trainer.engine.first_token import sharing_weights
+from sentops_trainer.engine.lean_graph import Precision, Smoothing, write_graph
 
 _OPSET = 18
 
@@ -38,18 +42,33 @@ class ByteTable(nn.Module):
 
 
 def export_float(classifier: Classifier, path: Path) -> None:
-    """The graph as it was trained."""
-    _export(classifier, path)
+    """The graph as it was trained; OtherBuild where only a traced one is possible."""
+    write_graph(classifier, path, Precision())
 
 
 def export_int8(
-    classifier: Classifier, path: Path, *, in_float: Iterable[str] = (), by_token: bool = False
+    classifier: Classifier,
+    path: Path,
+    *,
+    in_float: Collection[str] = (),
+    smoothing: Smoothing | None = None,
 ) -> None:
     """Matrix products in 8 bits (weights per channel and signed, activations unsigned), and a byte table.
 
     The head stays as it is, and so do the matrices named by `in_float`, as in the classifier.
-    With `by_token` each token's activations have their own scale.
     """
+    write_graph(classifier, path, Precision(True, in_float, smoothing or {}))
+
+
+def trace_float(classifier: Classifier, path: Path) -> None:
+    """As `export_float`, of any build."""
+    _export(classifier, path)
+
+
+def trace_int8(
+    classifier: Classifier, path: Path, *, in_float: Collection[str] = (), by_token: bool = False
+) -> None:
+    """As `export_int8`, of any build and without smoothing; instead each token can have a scale of its own."""
     import onnx  # noqa: PLC0415 - slow to import, like the next
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
 

@@ -13,15 +13,24 @@ from sentops_core.domain.artifact import CONFIG, MODEL, TOKENIZER, InferenceConf
 from sentops_core.inference import Scored, Scorer
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder
-from sentops_trainer.engine.export import export_float, export_int8, torch_logits
+from sentops_trainer.engine.export import (
+    export_float,
+    export_int8,
+    torch_logits,
+    trace_float,
+    trace_int8,
+)
 from sentops_trainer.engine.first_token import reading_first_token
+from sentops_trainer.engine.lean_graph import OtherBuild, Smoothing
 from sentops_trainer.engine.quantisation import Group, measure_groups, worth_keeping
+from sentops_trainer.engine.smoothing import measure_smoothing
 from sentops_trainer.evaluation import Numbers, macro_f1
 from sentops_trainer.failures import RunFailure
 from sentops_trainer.rows import Rows
 
 Precision = Literal["fp32", "int8", "mixed"]
 LastLayer = Literal["first token", "all tokens"]
+Layout = Literal["layer by layer", "traced"]
 Activations = Literal["float", "8 bits by text", "8 bits by token"]
 
 MIN_AGREEMENT = 0.985
@@ -58,7 +67,9 @@ class Parity:
     """How the float32 graph compares with torch, the others with it, and what was chosen for that."""
 
     rows: int
+    layout: Layout
     last_layer: LastLayer
+    smoothed: int  # products whose input is divided before it is rounded
     fp32_max_difference: float
     fp32_agreement: float
     tried: tuple[Tried, ...]
@@ -120,41 +131,51 @@ class Candidates:
 def choose(
     candidates: Candidates, holdout: Rows, train: Rows, report: Callable[[str], None]
 ) -> Choice:
-    """Export, compare and time: int8 first; where it answers otherwise, int8 by token, then some in float.
+    """Export, compare and time: int8 first; where it answers otherwise, some in float.
 
-    `train` tells which matrices: the held-out rows only say whether a graph passes.
+    `train` tells what to smooth and which matrices: the held-out rows only say whether a graph passes.
     """
     report("exporting fp32")
     exact = _FloatGraph.of(candidates, holdout)
     graphs = [Graph("fp32", "float", (), exact.scorer, exact.scorer.score(holdout.texts))]
+    rows = candidates.encoder.encode(_spread(train.texts))
+    traced = exact.layout == "traced"
+    smoothing: Smoothing | None = None
+    if not traced:
+        report("measuring what to smooth")
+        smoothing = measure_smoothing(exact.classifier, rows)
 
     def add(kept: Sequence[Group], precision: Precision, *, by_token: bool) -> bool:
         report(f"exporting {precision}")
         in_float = [matrix for group in kept for matrix in group.matrices]
-        scorer = candidates.built(
-            f"{precision}-{len(graphs)}",
-            precision,
-            lambda path: export_int8(exact.classifier, path, in_float=in_float, by_token=by_token),
-            beside=[exact.scorer],
-        )
+
+        def export(path: Path) -> None:
+            if traced:
+                trace_int8(exact.classifier, path, in_float=in_float, by_token=by_token)
+            else:
+                export_int8(exact.classifier, path, in_float=in_float, smoothing=smoothing)
+
+        name = f"{precision}-{len(graphs)}"
+        scorer = candidates.built(name, precision, export, beside=[exact.scorer])
         groups = tuple(sorted(group.name for group in kept))
         activations: Activations = "8 bits by token" if by_token else "8 bits by text"
         graph = Graph(precision, activations, groups, scorer, scorer.score(holdout.texts))
         graphs.append(graph)
         return _passes(*_beside(graphs[0], graph, holdout))
 
-    if not (add((), "int8", by_token=False) or add((), "int8", by_token=True)):
-        report("measuring what 8 bits move")
-        rows = candidates.encoder.encode(_spread(train.texts))
-        groups = measure_groups(exact.classifier, rows)
+    if not (add((), "int8", by_token=False) or (traced and add((), "int8", by_token=True))):
+        report("measuring which products 8 bits move most")
+        groups = measure_groups(exact.classifier, rows, smoothing)
         for kept in _mixtures(groups):
-            if add(kept, "mixed", by_token=True):
+            if add(kept, "mixed", by_token=traced):
                 break  # the next would compute more of it in float
     report("measuring on the held-out rows")
     tried = _tried(graphs, holdout)
     number = cheapest(tried)
     parity = Parity(
         rows=len(holdout),
+        layout=exact.layout,
+        smoothed=len(smoothing or {}),
         last_layer=exact.last_layer,
         fp32_max_difference=round(exact.difference, 8),
         fp32_agreement=exact.agreement,
@@ -184,6 +205,7 @@ def predictions(labels: tuple[str, ...], scored: list[Scored]) -> Numbers:
 @dataclass(frozen=True)
 class _FloatGraph:
     classifier: Classifier
+    layout: Layout
     last_layer: LastLayer
     scorer: Scorer
     difference: float
@@ -191,31 +213,42 @@ class _FloatGraph:
 
     @classmethod
     def of(cls, candidates: Candidates, holdout: Rows) -> "_FloatGraph":
-        """The leaner graph where there is one that answers as torch does; RunFailure if even the full one does not."""
+        """The leanest graph that answers as torch does; RunFailure if even the full and traced one does not."""
         compared = holdout.texts[:_ROWS_COMPARED_WITH_TORCH]
         expected = torch_logits(candidates.classifier, candidates.encoder.encode(compared))
 
-        def tried(classifier: Classifier, last_layer: LastLayer) -> _FloatGraph:
-            scorer = candidates.built("fp32", "fp32", lambda path: export_float(classifier, path))
+        def tried(classifier: Classifier, last_layer: LastLayer, layout: Layout) -> _FloatGraph:
+            export = trace_float if layout == "traced" else export_float
+            scorer = candidates.built("fp32", "fp32", lambda path: export(classifier, path))
             found = scorer.logits(compared)
             return cls(
                 classifier,
+                layout,
                 last_layer,
                 scorer,
                 difference=float(np.abs(found - expected).max()),
                 agreement=float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()),
             )
 
-        if leaner := reading_first_token(candidates.classifier):
+        full = candidates.classifier
+        leaner = reading_first_token(full)
+        kinds: list[tuple[Classifier, LastLayer, Layout]] = [
+            (leaner or full, "first token" if leaner else "all tokens", "layer by layer")
+        ]
+        if leaner:
+            kinds.append((leaner, "first token", "traced"))
+        for classifier, last_layer, layout in kinds:
             try:
-                graph = tried(leaner, "first token")
+                graph = tried(classifier, last_layer, layout)
+            except OtherBuild as error:
+                _log.info("graph_not_used", layout=layout, why=str(error))
             except Exception as error:  # noqa: BLE001 - the exporter and the runtime raise what they like
-                _log.warning("last_layer_computes_all_tokens", why=str(error))
+                _log.warning("graph_not_used", layout=layout, why=str(error))
             else:
                 if graph.difference <= _MAX_FLOAT_DIFFERENCE:
                     return graph
-                _log.warning("last_layer_computes_all_tokens", difference=graph.difference)
-        graph = tried(candidates.classifier, "all tokens")
+                _log.warning("graph_not_used", layout=layout, difference=graph.difference)
+        graph = tried(full, "all tokens", "traced")
         if graph.difference > _MAX_FLOAT_DIFFERENCE:
             raise RunFailure(
                 f"the exported graph differs from torch by up to {graph.difference:.3g} on the held-out rows: "

@@ -1,6 +1,6 @@
 """Which matrices lose most by 8 bits: tried one group after the other in torch, on texts of the training side."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sentops_trainer.engine.classifier import Classifier
+from sentops_trainer.engine.lean_graph import Smoothing
+from sentops_trainer.engine.smoothing import rounded_text, rounded_weight
 
 _MOST_ROWS = 32
 _FEWEST_ROWS = 4
@@ -31,9 +33,12 @@ class Group:
     share: float
 
 
-def measure_groups(classifier: Classifier, rows: list[list[int]]) -> list[Group]:
+def measure_groups(
+    classifier: Classifier, rows: list[list[int]], smoothing: Smoothing | None = None
+) -> list[Group]:
     """Every group of the encoder, with what it costs in exactness and what it costs to compute.
 
+    Without `smoothing` as a traced graph rounds, by token; with it as the other, by text.
     Takes the first few of the rows: fewer of them, the larger the encoder.
     """
     groups = _grouped(classifier)
@@ -44,7 +49,7 @@ def measure_groups(classifier: Classifier, rows: list[list[int]]) -> list[Group]
     total = sum(work.values()) or 1
     found = []
     for name, matrices in groups.items():
-        with _in_8_bits(matrices.values()):
+        with _in_8_bits(matrices, smoothing):
             moved, _ = _logits_and_work(classifier, rows)
         found.append(
             Group(
@@ -101,9 +106,13 @@ def _logits_and_work(
 
 
 @contextmanager
-def _in_8_bits(matrices: Iterable[nn.Linear]) -> Iterator[None]:
-    """These answer as the quantised graph does: weights signed by channel, activations by token."""
-    hooks = [matrix.register_forward_hook(_Rounded(matrix)) for matrix in matrices]
+def _in_8_bits(matrices: Mapping[str, nn.Linear], smoothing: Smoothing | None) -> Iterator[None]:
+    """These answer as the quantised graph does: weights signed by channel, activations by token or by text."""
+    by = None
+    if smoothing is not None:
+        known = smoothing.get(next(iter(matrices)))  # of query, key and value, the query's
+        by = torch.as_tensor(1.0 if known is None else known)
+    hooks = [matrix.register_forward_hook(_Rounded(matrix, by)) for matrix in matrices.values()]
     try:
         yield
     finally:
@@ -112,21 +121,20 @@ def _in_8_bits(matrices: Iterable[nn.Linear]) -> Iterator[None]:
 
 
 class _Rounded:
-    """A forward hook that answers in the matrix's place."""
+    """A forward hook that answers in the matrix's place: by text and divided where `by` says by what."""
 
-    def __init__(self, matrix: nn.Linear) -> None:
+    def __init__(self, matrix: nn.Linear, by: Tensor | None) -> None:
         weight = matrix.weight.detach()
-        scale = (
-            weight.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 64
-        )  # as the export's reduced range
-        self._weight = (weight / scale).round() * scale
+        self._by = by
+        self._weight = rounded_weight(weight if by is None else weight * by)
 
     def __call__(self, matrix: nn.Module, given: tuple[Tensor], _: Tensor) -> Tensor:
         assert isinstance(matrix, nn.Linear)  # noqa: S101 - hooked on no other
-        return nn.functional.linear(_rounded(given[0]), self._weight, matrix.bias)
+        values = _by_token(given[0]) if self._by is None else rounded_text(given[0] / self._by)
+        return nn.functional.linear(values, self._weight, matrix.bias)
 
 
-def _rounded(values: Tensor) -> Tensor:
-    """To 127 steps on either side of zero, by token."""
+def _by_token(values: Tensor) -> Tensor:
+    """To 127 steps on either side of zero."""
     step = (values.abs().amax(dim=-1, keepdim=True) / 127).clamp_min(1e-12)
     return (values / step).round() * step
