@@ -59,6 +59,10 @@ bench-train: .venv/.installed  ## Time, CPU and memory of a training beside tran
 bench-model: .venv/.installed  ## CPU per answer, sustained rate, memory and start of the model server beside a plain reference; prints JSON
 	@$(RUN)/python -m benchmarks.model $(BENCH_OPTIONS)
 
+.PHONY: bench-web
+bench-web: .venv/.installed  ## CPU of an answer through web, kept in PostgreSQL, over one of the model server; prints JSON
+	@$(RUN)/python -m benchmarks.web $(BENCH_OPTIONS)
+
 .PHONY: bench-pages
 bench-pages: .venv/.installed  ## Server time of every staff page with 100,000 predictions, 20,000 examples, 200 versions; prints JSON
 	@$(RUN)/python benchmarks/pages.py $(BENCH_OPTIONS)
