@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 WINDOW = 3  # tokens that are seen together
-FINDINGS = 128
+FINDINGS = 192
 HIDDEN = 64
+DROPOUT = 0.3
 _OPSET = 18
 
 
@@ -41,7 +42,7 @@ class Student(nn.Module):
         super().__init__()
         self.rows = rows
         width = rows.weight.shape[1]
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = nn.Dropout(DROPOUT)
         self.window = nn.Linear(WINDOW * width, FINDINGS)
         self.hidden = nn.Linear(2 * FINDINGS, HIDDEN)
         self.head = nn.Linear(HIDDEN, labels)
