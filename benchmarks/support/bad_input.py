@@ -41,14 +41,15 @@ async def long_text(ask: AskText, server: RunningServer) -> dict[str, Any]:
 async def burst(ask: AskText, texts: list[str], rate: float, seconds: float) -> dict[str, Any]:
     """Latency of short texts at this rate alone, and while bursts of long texts arrive; in turn, twice."""
     alone, among = Outcome(), Outcome()
-    longs = 0
+    longs = failed = 0
     for turn in range(2):
         for outcome in (alone, among) if turn == 0 else (among, alone):
             answered = _Bursts(ask)
             if outcome is among:
                 answered.start()
             found = await at_rate(_asking(ask, texts), rate, seconds)
-            longs += await answered.stop()
+            ended = await answered.stop()
+            longs, failed = longs + ended[0], failed + ended[1]
             outcome.latencies += found.latencies
             outcome.problems += found.problems
     p99 = [one.percentile(0.99) for one in (alone, among)]
@@ -56,6 +57,7 @@ async def burst(ask: AskText, texts: list[str], rate: float, seconds: float) -> 
         "short_texts_per_second": round(rate, 1),
         "long_texts_in_each_burst": _BURST,
         "long_texts_answered": longs,
+        "long_texts_failed": failed,
         "p99_ms_alone": _milliseconds(p99[0]),
         "p99_ms_in_bursts": _milliseconds(p99[1]),
         "p50_ms_alone": _milliseconds(alone.percentile(0.5)),
@@ -75,13 +77,14 @@ class _Bursts:
     def start(self) -> None:
         self._again = asyncio.create_task(self._send())
 
-    async def stop(self) -> int:
-        """Long texts that were answered."""
+    async def stop(self) -> tuple[int, int]:
+        """Long texts that were answered, and that were not."""
         if self._again is None:
-            return 0
+            return 0, 0
         self._again.cancel()
-        await asyncio.gather(*self._sending)
-        return len(self._sending)
+        ended = await asyncio.gather(*self._sending, return_exceptions=True)
+        failed = sum(isinstance(one, BaseException) for one in ended)
+        return len(ended) - failed, failed
 
     async def _send(self) -> None:
         started = time.monotonic()
