@@ -201,6 +201,23 @@ def test_padding_in_a_batch_changes_no_float32_answer(
     )
 
 
+def test_large_tensors_stand_apart_and_are_found_wherever_both_files_lie(tmp_path: Path) -> None:
+    from sentops_core.domain.artifact import MODEL, WEIGHTS
+    from sentops_trainer.engine.export import export_float, torch_logits
+
+    classifier = a_classifier(vocab_size=5000)
+    expected = torch_logits(classifier, TEXTS)
+    (tmp_path / "made").mkdir()
+    for _ in range(2):  # the second replaces the first
+        export_float(classifier, tmp_path / "made" / MODEL)
+    (tmp_path / "made").rename(tmp_path / "moved")
+
+    table = 5000 * 32 * 2  # in half precision
+    assert table <= (tmp_path / "moved" / WEIGHTS).stat().st_size < 1.1 * table
+    assert (tmp_path / "moved" / MODEL).stat().st_size < table
+    assert answered(tmp_path / "moved" / MODEL, TEXTS) == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_smoothing_is_exact_in_float32_and_spares_8_bits_an_outlying_channel(
     pooling: str, tmp_path: Path

@@ -12,6 +12,7 @@ from sentops_core.domain.fast_path import FastPath
 MANIFEST = "manifest.json"
 CONFIG = "config.json"
 MODEL = "model.onnx"
+WEIGHTS = "model.weights"  # the large tensors of MODEL where it keeps them apart, to be mapped into memory
 STUDENT = "student.onnx"  # only where config.json names a fast path
 TOKENIZER = "tokenizer.json"
 GOLDEN = "golden.jsonl"

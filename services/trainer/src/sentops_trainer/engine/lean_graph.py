@@ -16,9 +16,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from sentops_core.domain.artifact import WEIGHTS
 from sentops_trainer.engine.classifier import Classifier
 
 _OPSET = 18
+# Bytes of a tensor that is kept apart: mapped, not copied, and of a token table only the rows in use are in memory.
+_MAPPED_FROM = 100_000
 _RUNTIME = "com.microsoft"
 # 7 bits: the sum of two products then fits the 16 that processors without VNNI have for it. With 8 some overflow
 # there: wrong answers, others on each machine, and no faster.
@@ -46,7 +49,10 @@ class Precision:
 
 
 def write_graph(classifier: Classifier, path: Path, precision: Precision) -> None:
-    """`input_ids` and `attention_mask` to `logits`, padded batches too; OtherBuild where it cannot be written."""
+    """`input_ids` and `attention_mask` to `logits`, padded batches too; OtherBuild where it cannot be written.
+
+    Large tensors go to WEIGHTS beside `path`.
+    """
     config = classifier.encoder.config
     if (
         config.model_type not in _BUILDS
@@ -56,7 +62,15 @@ def write_graph(classifier: Classifier, path: Path, precision: Precision) -> Non
         raise OtherBuild(f"{config.model_type} is traced")
     graph = _Graph(classifier, precision)
     graph.write()
-    onnx.save(graph.model(), path)
+    weights = path.with_name(WEIGHTS)
+    weights.unlink(missing_ok=True)  # onnx would append to it
+    onnx.save(
+        graph.model(),
+        path,
+        save_as_external_data=True,
+        location=WEIGHTS,
+        size_threshold=_MAPPED_FROM,
+    )
 
 
 class _Graph:

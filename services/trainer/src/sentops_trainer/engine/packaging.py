@@ -20,6 +20,7 @@ from sentops_core.domain.artifact import (
     MODEL,
     MOST_ANSWERS,
     TOKENIZER,
+    WEIGHTS,
     GoldenPrediction,
     InferenceConfig,
 )
@@ -80,8 +81,9 @@ def pack(
     choice = choose(
         candidates, holdout, training.rows, lambda step: progress.report(90, force=True, step=step)
     )
-    for name in (CONFIG, MODEL, TOKENIZER):
-        (choice.scorer.folder / name).rename(folder / name)
+    for name in (CONFIG, MODEL, WEIGHTS, TOKENIZER):
+        if (choice.scorer.folder / name).exists():  # small models and traced ones have no WEIGHTS
+            (choice.scorer.folder / name).rename(folder / name)
     full = Serving(Scorer.load(folder, beside=[choice.scorer]), choice.scored)
     shutil.rmtree(graphs)
     serving = add_fast_path(

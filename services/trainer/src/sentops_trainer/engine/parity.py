@@ -1,5 +1,6 @@
 """Which graph serves: of those that answer as float32 does, the one that takes least time for a text."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 import structlog
 
-from sentops_core.domain.artifact import CONFIG, MODEL, TOKENIZER, InferenceConfig
+from sentops_core.domain.artifact import CONFIG, MODEL, TOKENIZER, WEIGHTS, InferenceConfig
 from sentops_core.inference import Scored, Scorer
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder
@@ -118,7 +119,8 @@ class Candidates:
         beside: Iterable[Scorer] = (),
     ) -> Scorer:
         part = self.folder / name
-        part.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         config = self.config.model_copy(
             update={"precision": precision, "golden_tolerance": _TOLERANCE[precision]}
         )
@@ -300,12 +302,17 @@ def _tried(graphs: list[Graph], holdout: Rows) -> list[Tried]:
                 in_float=graph.in_float,
                 agreement=round(agreement, 6),
                 macro_f1_drop=round(drop, 6),
-                bytes=(graph.scorer.folder / MODEL).stat().st_size,
+                bytes=_bytes(graph.scorer.folder),
                 milliseconds=round(milliseconds, 4),
                 passed=_passes(agreement, drop),
             )
         )
     return found
+
+
+def _bytes(folder: Path) -> int:
+    files = (folder / name for name in (MODEL, WEIGHTS))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def _milliseconds(scorers: list[Scorer], texts: list[str]) -> list[float]:
