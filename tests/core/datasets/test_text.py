@@ -29,6 +29,11 @@ def test_the_hash_is_that_of_the_normalised_text(text: str) -> None:
     assert content_hash(text) == content_hash(normalise(text))
 
 
+@given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126)))
+def test_a_plain_text_folds_like_one_with_other_letters(text: str) -> None:
+    assert normalise(f"è {text}") == f"è {normalise(text)}".strip()
+
+
 def test_line_breaks_stay_and_other_white_space_folds() -> None:
     assert (
         normalise("  Prima\u00a0 riga\t qui \r\n\r\n dopo\rfine ") == "Prima riga qui\n\ndopo\nfine"

@@ -13,6 +13,8 @@ _LONE_SURROGATES = re.compile("[\ud800-\udfff]")  # JSON can carry them, UTF-8 c
 
 def normalise(text: str) -> str:
     """The text as it is kept: NFC, no control characters, single blanks, one kind of line break, stripped."""
+    if text.isascii() and text.isprintable() and "  " not in text:  # most texts: no work but this
+        return text.strip(" ")
     clean = _NOISE.sub("", _LINE_BREAKS.sub("\n", _LONE_SURROGATES.sub("\ufffd", text)))
     folded = _BLANKS.sub(" ", unicodedata.normalize("NFC", clean))
     return "\n".join(line.strip(" ") for line in folded.split("\n")).strip()
