@@ -1,5 +1,7 @@
 """`python -m sentops_model_server`: all configuration from SENTOPS_MODEL_*."""
 
+import os
+
 from sentops_core.http import serve
 from sentops_core.settings import read_settings
 from sentops_core.telemetry import configure_logging
@@ -9,6 +11,7 @@ from sentops_model_server.settings import ModelSettings
 
 
 def main() -> None:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # each worker tokenises its own text
     settings = read_settings(ModelSettings)
     configure_logging("model", settings.log_level)
     app = build_app(settings, give_up=lambda error: end_for(error, settings.termination_log))

@@ -199,7 +199,10 @@ class Scorer:
 
     def _encode(self, text: str) -> tuple[Encoding, bool]:
         longest = self.config.max_length * _CHARACTERS_PER_TOKEN
-        encoding = self.vocabulary.tokenizer.encode(self.config.prefix + text[:longest])
+        # As a batch of one, since only for batches the library gives up the interpreter lock, which a long text
+        # would keep from everybody for milliseconds; without offsets, which nobody reads.
+        tokenizer = self.vocabulary.tokenizer
+        (encoding,) = tokenizer.encode_batch_fast([self.config.prefix + text[:longest]])
         return encoding, len(text) > longest or bool(encoding.overflowing)
 
     def _feeds(self, encoding: Encoding) -> Feeds:
