@@ -20,7 +20,7 @@ from sentops_core.domain.run import RunResult, RunSpec
 
 LABELS = ("negative", "neutral", "positive")
 ROOT = Path(__file__).resolve().parents[2]
-_LAYOUT = 1  # of the kept folder; another number makes every machine train anew
+_LAYOUT = 2  # of the kept folder; another number makes every machine train anew
 
 
 @dataclass(frozen=True)
