@@ -11,7 +11,7 @@ import pytest
 from sentops_core.domain.fast_path import FastPath, FastPathMode
 from sentops_core.inference import Scored, Scorer
 from sentops_trainer.engine.cascade import Both, fit_threshold
-from sentops_trainer.engine.student_lessons import Frame, variations
+from sentops_trainer.engine.student_lessons import Frame, phrases, variations
 from sentops_trainer.rows import Rows, read_dataset
 from tests.support.artifacts import build_artifact
 from tests.support.training_runs import LABELS, Done
@@ -65,6 +65,8 @@ def test_variations_keep_the_frame_and_the_longest_input_and_follow_the_seed() -
     assert all(row[:2] == [1, 7] and row[-1] == 2 and 3 < len(row) <= 12 for row in made)
     assert made == variations(rows, frame, 50, 12, np.random.default_rng(5))
     assert made != variations(rows, frame, 50, 12, np.random.default_rng(6))
+    short = phrases(rows, frame, 50, np.random.default_rng(5))
+    assert {len(frame.inside(row)) for row in short} == {2, 3, 4, 5, 6}
 
 
 @pytest.mark.torch

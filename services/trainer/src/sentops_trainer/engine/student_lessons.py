@@ -10,6 +10,7 @@ Ids = list[int]
 Generator = np.random.Generator
 
 DROPPED, REPLACED = 0.15, 0.15  # of a variation's tokens
+LONGEST_PHRASE = 6  # tokens
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,25 @@ def variations(
     return [frame.around(kinds[int(generator.integers(len(kinds)))]()[:room]) for _ in range(count)]
 
 
+def phrases(rows: list[Ids], frame: Frame, count: int, generator: Generator) -> list[Ids]:
+    """A few tokens that stand together in a text: cheap to ask about, and they tell what goes with what."""
+    texts = [inside for row in rows if len(inside := frame.inside(row)) > 1]
+    if not texts:
+        return []
+    return [
+        frame.around(
+            _part(_any(texts, generator), generator, int(generator.integers(2, LONGEST_PHRASE + 1)))
+        )
+        for _ in range(count)
+    ]
+
+
 def _any(texts: list[Ids], generator: Generator) -> Ids:
     return texts[int(generator.integers(len(texts)))]
 
 
-def _part(text: Ids, generator: Generator) -> Ids:
-    size = int(generator.integers(1, len(text) + 1))
+def _part(text: Ids, generator: Generator, size: int | None = None) -> Ids:
+    size = int(generator.integers(1, len(text) + 1)) if size is None else min(size, len(text))
     start = int(generator.integers(len(text) - size + 1))
     return text[start : start + size]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sentops_trainer.engine.classifier import Classifier, TokenTable
 from sentops_trainer.engine.encoding import Encoder, in_batches
 from sentops_trainer.engine.student import ByteRows, Student
-from sentops_trainer.engine.student_lessons import Frame, Ids, variations
+from sentops_trainer.engine.student_lessons import LONGEST_PHRASE, Frame, Ids, phrases, variations
 from sentops_trainer.rows import Rows
 
 TABLE_COLUMNS, ALONE_COLUMNS = 64, 32
@@ -21,7 +21,7 @@ TABLE_COLUMNS, ALONE_COLUMNS = 64, 32
 _MOST_WORK = 2.2e12
 _SHARE_ALONE = 0.25  # of the work, for tokens by themselves
 _MOST_ALONE = 8_000
-_MOST_VARIATIONS = 2.0  # per row
+_MOST_VARIATIONS, _MOST_PHRASES = 1.5, 4  # per row
 _EPOCHS, _BATCH, _RATE, _DECAY = 10, 64, 2e-3, 0.05
 _SOFTENED = 1.5  # the temperature of what is learnt
 _ROWS_AT_ONCE = 16_384
@@ -49,7 +49,7 @@ def train_student(
     report("asking the full model about single tokens")
     work = _work_per_token(classifier)
     table = _token_rows(classifier, encoder, ids, frame, _SHARE_ALONE * _MOST_WORK / work)
-    report("asking the full model about variations")
+    report("asking the full model about variations and phrases")
     lessons = _lessons(
         classifier, encoder, ids, frame, (1 - _SHARE_ALONE) * _MOST_WORK / work, generator
     )
@@ -75,13 +75,21 @@ def _lessons(
     tokens: float,
     generator: np.random.Generator,
 ) -> Lessons:
-    """The rows themselves and variations of them; fewer where the rows are many or the full model is large."""
+    """The rows themselves, variations and phrases; fewer where the rows are many or the full model is large."""
     mean = sum(map(len, ids)) / len(ids)
     affordable = max(1, int(tokens / mean))
     if len(ids) > affordable:
         ids = [ids[number] for number in generator.permutation(len(ids))[:affordable]]
-    made = min(affordable - len(ids), int(_MOST_VARIATIONS * len(ids)))
-    ids = ids + variations(ids, frame, made, encoder.max_length, generator)
+    left = max(0, affordable - len(ids)) / 2
+    varied = int(min(left, _MOST_VARIATIONS * len(ids)))
+    short = int(
+        min(left * mean / len(frame.around([0] * LONGEST_PHRASE)), _MOST_PHRASES * len(ids))
+    )
+    ids = [
+        *ids,
+        *variations(ids, frame, varied, encoder.max_length, generator),
+        *phrases(ids, frame, short, generator),
+    ]
     return Lessons(ids, in_batches(encoder, ids, classifier, device=classifier.device))
 
 
