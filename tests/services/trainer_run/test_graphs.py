@@ -201,6 +201,19 @@ def test_padding_in_a_batch_changes_no_float32_answer(
     )
 
 
+def test_no_two_neighbouring_weights_overflow_16_bits() -> None:
+    """What vpmaddubsw of AVX2 adds up; the activations beside them may be 255."""
+    from sentops_trainer.engine.lean_graph import weight_steps
+
+    weight = np.random.default_rng(1).normal(size=(64, 33)).astype(np.float32)
+    rounded = np.round(weight / weight_steps(weight)[:, None]).astype(int)
+    assert np.abs(rounded).max() > 64  # a single one may be larger than half
+    assert (rounded == rounded.astype(np.int8)).all()
+    pairs = rounded[:, :32].reshape(64, 16, 2)
+    assert 255 * np.maximum(pairs, 0).sum(axis=2).max() < 2**15
+    assert 255 * np.minimum(pairs, 0).sum(axis=2).min() >= -(2**15)
+
+
 def test_large_tensors_stand_apart_and_are_found_wherever_both_files_lie(tmp_path: Path) -> None:
     from sentops_core.domain.artifact import MODEL, WEIGHTS
     from sentops_trainer.engine.export import export_float, torch_logits

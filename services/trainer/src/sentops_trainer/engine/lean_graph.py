@@ -23,9 +23,6 @@ _OPSET = 18
 # Bytes of a tensor that is kept apart: mapped, not copied, and of a token table only the rows in use are in memory.
 _MAPPED_FROM = 100_000
 _RUNTIME = "com.microsoft"
-# 7 bits: the sum of two products then fits the 16 that processors without VNNI have for it. With 8 some overflow
-# there: wrong answers, others on each machine, and no faster.
-LARGEST_WEIGHT = 64
 _LATE = {"roberta", "xlm-roberta", "camembert"}  # count positions from behind the padding id
 _BUILDS = _LATE | {"bert", "electra"}
 Values = npt.NDArray[Any]
@@ -71,6 +68,20 @@ def write_graph(classifier: Classifier, path: Path, precision: Precision) -> Non
         location=WEIGHTS,
         size_threshold=_MAPPED_FROM,
     )
+
+
+def weight_steps(weight: Values) -> Values:
+    """For each row of (outputs, inputs) the step that its 8 bits stand for.
+
+    Processors without VNNI add the products of inputs 2i and 2i+1 in 16 bits, which holds 255 times 128: so the two
+    weights together may have 128, where they do not have opposite signs. A larger sum would overflow there: wrong
+    answers, others on each machine. (Half of that for every weight would be safe, too, and half as fine.)
+    """
+    even = np.pad(weight, ((0, 0), (0, weight.shape[1] % 2)))
+    sides = (np.maximum(side, 0) for side in (even, -even))
+    pairs = np.maximum(*(side[:, 0::2] + side[:, 1::2] for side in sides))
+    steps: Values = np.maximum(pairs.max(axis=1), 1e-12) / 127  # rounding adds up to 1
+    return steps
 
 
 class _Graph:
@@ -232,7 +243,7 @@ class _Graph:
         if not self.precision.eight_bits or known in self.precision.in_float:
             found = self._node("MatMul", [tokens, self._constant(name, weight)])
             return self._node("Add", [found, bias])
-        scale = np.maximum(np.abs(weight).max(axis=0), 1e-12) / LARGEST_WEIGHT
+        scale = weight_steps(weight.T)
         given = [
             tokens,
             self._constant(name, np.round(weight / scale).astype(np.int8)),

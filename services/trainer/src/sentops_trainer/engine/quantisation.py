@@ -126,12 +126,18 @@ class _Rounded:
     def __init__(self, matrix: nn.Linear, by: Tensor | None) -> None:
         weight = matrix.weight.detach()
         self._by = by
-        self._weight = rounded_weight(weight if by is None else weight * by)
+        self._weight = _in_7_bits(weight) if by is None else rounded_weight(weight * by)
 
     def __call__(self, matrix: nn.Module, given: tuple[Tensor], _: Tensor) -> Tensor:
         assert isinstance(matrix, nn.Linear)  # noqa: S101 - hooked on no other
         values = _by_token(given[0]) if self._by is None else rounded_text(given[0] / self._by)
         return nn.functional.linear(values, self._weight, matrix.bias)
+
+
+def _in_7_bits(weight: Tensor) -> Tensor:
+    """As onnxruntime's quantiser rounds to its reduced range."""
+    step = (weight.abs().amax(dim=1, keepdim=True) / 64).clamp_min(1e-12)
+    return (weight / step).round() * step
 
 
 def _by_token(values: Tensor) -> Tensor:

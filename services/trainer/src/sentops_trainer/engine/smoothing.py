@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sentops_trainer.engine.classifier import Classifier
-from sentops_trainer.engine.lean_graph import LARGEST_WEIGHT, Smoothing
+from sentops_trainer.engine.lean_graph import Smoothing, weight_steps
 
 # How far a channel's size moves to the weights. Which is best differs by product: it is tried.
 EXPONENTS = (0.4, 0.5, 0.6, 0.75)
@@ -78,7 +78,7 @@ def _error(weight: Tensor, inputs: list[Tensor], by: Tensor) -> float:
 
 def rounded_weight(weight: Tensor) -> Tensor:
     """As the graph's: a scale for each channel that comes out."""
-    step = (weight.abs().amax(dim=1, keepdim=True) / LARGEST_WEIGHT).clamp_min(1e-12)
+    step = torch.as_tensor(weight_steps(weight.numpy()))[:, None]
     return (weight / step).round() * step
 
 
