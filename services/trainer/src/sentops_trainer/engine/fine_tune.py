@@ -37,8 +37,8 @@ from sentops_trainer.engine.encoding import Encoder, in_batches
 from sentops_trainer.engine.linear import fit_head, put_head
 from sentops_trainer.engine.order import SimilarLengths
 from sentops_trainer.engine.recipe import (
-    EVALUATIONS_PER_EPOCH,
     arguments,
+    evaluations_per_epoch,
     optimizer,
     tokens_at_once,
 )
@@ -209,6 +209,7 @@ class FineTuner(Trainer):
         self._lengths = [len(row) for row in ids]
         each = math.ceil(settings.batch_size / bench.team.ranks.total)
         steps_per_epoch = math.ceil(len(parts.fitted) / (each * bench.team.ranks.total))
+        evaluations = evaluations_per_epoch(len(parts.validation))
         super().__init__(
             model=classifier,
             args=arguments(settings, bench.folder, each, steps_per_epoch),
@@ -217,9 +218,9 @@ class FineTuner(Trainer):
             data_collator=self._collate,
             optimizers=(optimizer(classifier, settings), None),
             callbacks=[
-                EarlyStoppingCallback(settings.early_stopping_patience * EVALUATIONS_PER_EPOCH),
+                EarlyStoppingCallback(settings.early_stopping_patience * evaluations),
                 _StopWhenAsked(bench.stop, bench.team),
-                _FollowWeights(self, steps_per_epoch),
+                _FollowWeights(self, steps_per_epoch, evaluations),
             ],
         )
 
@@ -324,9 +325,10 @@ class FineTuner(Trainer):
 
 
 class _FollowWeights(TrainerCallback):
-    def __init__(self, trainer: FineTuner, steps_per_epoch: int) -> None:
+    def __init__(self, trainer: FineTuner, steps_per_epoch: int, evaluations: int) -> None:
         self._trainer = trainer
         self._steps_per_epoch = steps_per_epoch
+        self._evaluations = evaluations
 
     def on_step_end(
         self,
@@ -342,7 +344,7 @@ class _FollowWeights(TrainerCallback):
             control.should_evaluate = True
 
     def _evaluations_until(self, step: int) -> int:
-        return step * EVALUATIONS_PER_EPOCH // self._steps_per_epoch
+        return step * self._evaluations // self._steps_per_epoch
 
 
 class _StopWhenAsked(TrainerCallback):

@@ -11,7 +11,8 @@ from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.team import device
 from sentops_trainer.hyperparameters import FineTuneSettings
 
-EVALUATIONS_PER_EPOCH = 2
+# Few validation rows judge by luck: of more evaluations an early one would then win, and the run stop too soon.
+_ROWS_FOR_TWO_EVALUATIONS = 500
 HEAD_RATE_FACTOR = 10
 _STEPS_BETWEEN_CHECKPOINTS = 50  # about a minute on two cores
 # About a gigabyte of activations in a base of 12 layers of 384 for the first.
@@ -50,6 +51,10 @@ def arguments(
         bf16=half_precision() == "bf16",
         fp16=half_precision() == "fp16",
     )
+
+
+def evaluations_per_epoch(validation_rows: int) -> int:
+    return 2 if validation_rows >= _ROWS_FOR_TWO_EVALUATIONS else 1
 
 
 def half_precision() -> str | None:
