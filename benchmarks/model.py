@@ -154,7 +154,7 @@ def _about(model: ModelUnderTest) -> dict[str, Any]:
         "precision": config.precision,
         "labels": list(config.labels),
         "macro_f1": manifest.evaluation.macro_f1,
-        "model_mb": round((model.folder / MODEL).stat().st_size / 1e6, 1),
+        "model_mb": round(sum(one.stat().st_size for one in model.folder.glob("model.*")) / 1e6, 1),
     }
     if config.fast_path is not None:
         about["fast_path"] = config.fast_path.model_dump()

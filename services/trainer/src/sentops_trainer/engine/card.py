@@ -9,6 +9,7 @@ from sentops_core.domain.run import RunSpec
 from sentops_core.inference import Scored
 from sentops_trainer.base_models import BaseModel
 from sentops_trainer.engine.packaging import Packed
+from sentops_trainer.engine.parity import Parity
 from sentops_trainer.hyperparameters import Settings, as_plain
 from sentops_trainer.rows import Dataset, Rows
 
@@ -113,7 +114,7 @@ def _serving(packed: Packed) -> str:
         "",
         (
             f"Precision {config.precision}; float32 is within {parity.fp32_max_difference:.1g} of torch. The last "
-            f"layer computes {parity.last_layer.replace('first', 'the first')}. Temperature {config.temperature:.2f}, "
+            f"layer computes {parity.last_layer.replace('first', 'the first')}. The graph is {_written(parity)}. Temperature {config.temperature:.2f}, "
             f"fitted on training rows. Texts are read up to {config.max_length} tokens."
         ),
         "",
@@ -161,6 +162,12 @@ def _fast_path(packed: Packed) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _written(parity: Parity) -> str:
+    if parity.layout == "traced":
+        return "traced"
+    return f"written layer by layer, and where it is int8 {parity.smoothed} products are smoothed"
 
 
 def _settings(facts: Facts) -> str:
