@@ -21,6 +21,8 @@ from sentops_model_server.deps import Service
 from sentops_model_server.routes.predict import LONGEST_TIMEOUT_MS, as_json
 from sentops_model_server.slots import SlotName
 
+_JSON = b"application/json"
+
 
 @dataclass(frozen=True)
 class _Route:
@@ -70,7 +72,7 @@ class DirectPredict:
         is_json, length, within = False, b"", 0
         for name, value in headers:
             if name == b"content-type":
-                is_json = value.startswith(b"application/json")
+                is_json = value == _JSON or value.startswith(_JSON + b";")
             elif name == b"content-length":
                 length = value
             elif name == b"x-request-timeout-ms":
