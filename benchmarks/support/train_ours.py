@@ -29,7 +29,7 @@ def main() -> None:
     with chatter_to_stderr(), tempfile.TemporaryDirectory(prefix="sentops-train-") as name:
         base = base_models.resolve(task.base)
         set_seed(task.seed)
-        classifier = load_classifier(base, labels=len(LABELS))
+        classifier = load_classifier(base, labels=len(LABELS), pooling=base.fine_tuning_pooling)
         course = Course(task)
         encoder = Encoder.load(
             base.folder,

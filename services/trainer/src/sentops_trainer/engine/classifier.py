@@ -84,7 +84,7 @@ class Classifier(nn.Module):
         return positions - counted_from
 
 
-def load_classifier(base: BaseModel, *, labels: int) -> Classifier:
+def load_classifier(base: BaseModel, *, labels: int, pooling: str) -> Classifier:
     """A classifier with the base's encoder and a fresh head; BaseModelUnavailable if it is no encoder."""
     transformers_logging.set_verbosity(ERROR)  # it warns of the pooler that we leave out
     try:
@@ -107,7 +107,7 @@ def load_classifier(base: BaseModel, *, labels: int) -> Classifier:
     make_dropout_cheap(encoder)
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # trained for another task, and never read here
-    return Classifier(encoder, pooling=base.pooling, hidden=config.hidden_size, labels=labels)
+    return Classifier(encoder, pooling=pooling, hidden=config.hidden_size, labels=labels)
 
 
 def _generates(config: PreTrainedConfig) -> bool:
