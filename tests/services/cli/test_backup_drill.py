@@ -160,8 +160,9 @@ def test_what_was_backed_up_while_it_served_is_restored_row_by_row_and_byte_by_b
     assert set(before["predictions"]) <= set(found["predictions"]) <= set(after["predictions"])
     changed_by_place = {"dataset_versions", "model_versions", "training_jobs"}
     for table in before.keys() - changed_by_place - {"audit_log"}:
-        if not table.startswith("predictions"):
+        if not table.startswith(("predictions", "tallies_due")):  # those grow while people ask
             assert found[table] == before[table], table
+    assert len(found["tallies_due"]) >= len(before["tallies_due"])
     old, new = platform.store_uri, new_store.as_uri()
     for table in changed_by_place:
         assert found[table] == [row.replace(old, new) for row in before[table]], table

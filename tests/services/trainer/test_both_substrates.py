@@ -102,8 +102,8 @@ async def test_a_job_is_suspended_resumed_and_cancelled_for_good(platform: Platf
 
     async def told() -> bool:
         reasons = await platform.event_reasons("by-hand")
-        assert reasons[0] == "Created"
-        assert reasons[-1] == "Cancelled"
+        assert reasons[:1] == ["Created"]
+        assert reasons[-1:] == ["Cancelled"]
         return True
 
     await eventually(told)
