@@ -37,9 +37,9 @@ from sentops_core.domain.artifact import CONFIG, METRICS, MODEL, InferenceConfig
 from sentops_trainer.base_models import cache_folder
 
 BASE = "named://english-small"
-TRAINED_ROWS = 900
-HELD_OUT_ROWS = 300
-HYPERPARAMETERS = {"epochs": 2, "max_length": 128, "seed": 1}
+TRAINED_ROWS = 2400
+HELD_OUT_ROWS = 600
+HYPERPARAMETERS = {"epochs": 3, "max_length": 128, "seed": 1}
 _PACKAGES = ("onnxruntime", "tokenizers", "torch", "transformers", "fastapi", "uvicorn", "aiohttp")
 
 
