@@ -18,7 +18,7 @@ from sentops_trainer.engine.classifier import load_classifier
 from sentops_trainer.engine.encoding import Encoder, in_batches
 from sentops_trainer.engine.team import Team
 from sentops_trainer.engine.trained import Trained, Workbench
-from sentops_trainer.hyperparameters import FineTuneSettings, settle
+from sentops_trainer.hyperparameters import FineTuneSettings, for_rows, settle
 from sentops_trainer.progress import Progress
 from sentops_trainer.ranks import Ranks
 from sentops_trainer.stopping import Stop
@@ -38,7 +38,7 @@ def main() -> None:
             max_length=min(task.max_length, classifier.longest_input),
         )
         given = Hyperparameters(seed=task.seed, max_length=task.max_length, epochs=task.epochs)
-        settings = settle(Method.FINE_TUNE, given)
+        settings = for_rows(settle(Method.FINE_TUNE, given), given, len(task.train))
         assert isinstance(settings, FineTuneSettings)
         bench = Workbench(Path(name), Progress(None, None), Stop(), Team(Ranks()))
         with _scored(course):

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from sentops_core.domain.resources import Hyperparameters, Method, Trainer, unused_hyperparameters
 from sentops_trainer.failures import BadSpec
-from sentops_trainer.hyperparameters import FineTuneSettings, LinearSettings, settle
+from sentops_trainer.hyperparameters import FineTuneSettings, LinearSettings, for_rows, settle
 
 
 def test_what_is_left_out_is_chosen_by_the_method() -> None:
@@ -36,3 +36,16 @@ def test_a_trainer_and_a_run_refuse_the_same_hyperparameters() -> None:
         Trainer(method=Method.LINEAR, hyperparameters=given)
     with pytest.raises(BadSpec, match="does not use learningRate, epochs: leave them out"):
         settle(Method.LINEAR, given)
+
+
+def test_few_rows_are_learnt_in_smaller_batches_unless_somebody_chose_one() -> None:
+    default, chosen = Hyperparameters(), Hyperparameters(batch_size=32)
+    for given, rows, expected in (
+        (default, 100, 8),
+        (default, 600, 10),
+        (default, 5000, 32),
+        (chosen, 100, 32),
+    ):
+        settings = for_rows(settle(Method.FINE_TUNE, given), given, rows)
+        assert isinstance(settings, FineTuneSettings)
+        assert settings.batch_size == expected

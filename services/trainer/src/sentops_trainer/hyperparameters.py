@@ -1,6 +1,6 @@
 """What a method makes of the hyperparameters: defaults for what is left out, refusal of what it cannot use."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sentops_core.domain.resources import (
     DEFAULTS,
@@ -31,6 +31,11 @@ class FineTuneSettings:
 
 Settings = LinearSettings | FineTuneSettings
 
+# Of few rows the default batch would leave too few steps to learn anything: 600 rows in batches of 8 instead of 32
+# gave macro-F1 .640 instead of .571 on training rows left out (english-small, two seeds).
+_STEPS_PER_EPOCH = 60
+_SMALLEST_BATCH = 8
+
 
 def settle(method: Method, given: Hyperparameters) -> Settings:
     """The settings of the run; BadSpec for a value that the method would ignore."""
@@ -51,6 +56,14 @@ def settle(method: Method, given: Hyperparameters) -> Settings:
         early_stopping_patience=given.early_stopping_patience or DEFAULTS.early_stopping_patience,
         seed=given.seed,
     )
+
+
+def for_rows(settings: Settings, given: Hyperparameters, rows: int) -> Settings:
+    """The same, with a smaller batch where the rows are few and nobody asked for one."""
+    if isinstance(settings, LinearSettings) or given.batch_size is not None:
+        return settings
+    fitting = max(_SMALLEST_BATCH, rows // _STEPS_PER_EPOCH)
+    return replace(settings, batch_size=min(settings.batch_size, fitting))
 
 
 def as_plain(settings: Settings) -> dict[str, str | int | float | bool]:

@@ -45,7 +45,13 @@ from sentops_trainer.engine.team import Team, assembled, device
 from sentops_trainer.engine.trained import Trained, Workbench
 from sentops_trainer.evaluation import Champion, compare
 from sentops_trainer.failures import BadData, BadSpec, RunFailure
-from sentops_trainer.hyperparameters import LinearSettings, Settings, as_plain, settle
+from sentops_trainer.hyperparameters import (
+    LinearSettings,
+    Settings,
+    as_plain,
+    for_rows,
+    settle,
+)
 from sentops_trainer.progress import Progress
 from sentops_trainer.ranks import Ranks
 from sentops_trainer.rows import Dataset, Rows, read_dataset
@@ -103,6 +109,7 @@ def run(
         )
     progress.report(0, force=True, step="reading the dataset")
     dataset = read_dataset(_dataset_folder(workshop), spec)
+    settings = for_rows(settings, spec.hyperparameters, len(dataset.train))
     with assembled(ranks) as team:
         trained = None
         if not team.from_first(lambda: _already_trained(workshop)):
