@@ -263,12 +263,12 @@ async def test_too_much_is_refused_kindly_and_nothing_written_is_lost(
     serve_web: ServeWeb, visit: OpenVisit, look: Look
 ) -> None:
     words = look.words
-    limits = {"burst_texts": 3, "texts_per_second": 0.5, "burst_votes": 1, "votes_per_second": 0.3}
+    # Slow enough that a busy machine's second tap still comes too early.
+    limits = {"burst_texts": 1, "texts_per_second": 0.1, "burst_votes": 1, "votes_per_second": 0.01}
     with serve_web(show_similar="", **limits) as site:
         async with visit(site, expected=(429,), **look.options) as visitor:
             page = visitor.page
-            for _ in range(3):
-                await ask(page, "great")
+            await ask(page, "great")
             await page.locator("#text").fill("keep my words")
             await page.locator("#ask button").click()
             problem = page.locator("#answer .problem")

@@ -141,14 +141,14 @@ async def test_a_failing_model_is_an_error_and_never_a_200(
 
 
 async def test_who_asks_too_much_is_told_when_to_go_on(start_web: StartWeb) -> None:
-    async with start_web(burst_texts=3, texts_per_second=0.5) as web:
+    async with start_web(burst_texts=3, texts_per_second=0.05) as web:
         for _ in range(3):
             await web.predict("hello")
         refused = await web.client.post("/api/predict", json={"text": "hello"})
         await web.predict("hello", **{"x-client-id": "somebody-else"})
         assert web.value("sentops_web_rate_limited_total") == 1
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
-    assert refused.headers["retry-after"] == "2"
+    assert refused.headers["retry-after"] == "20"
 
 
 async def test_a_client_id_must_be_worth_the_name(web: Web) -> None:
