@@ -29,27 +29,20 @@ from benchmarks.support.machine import (
 from benchmarks.support.model_figures import EXACT, FAST, Measured, Side, figures
 from benchmarks.support.picture import picture
 from benchmarks.support.servers import kserve_server, our_server, reference_server
-from benchmarks.support.texts import Row, made_up_reviews, sample_rows, texts_of
-from benchmarks.support.trained import ROOT, ModelUnderTest, Recipe, named, trained
+from benchmarks.support.subject import add_options, subject
+from benchmarks.support.trained import ROOT, ModelUnderTest
 from benchmarks.support.visit import Plan, visit
 from sentops_core.artifacts import read_manifest
 from sentops_core.domain.artifact import CONFIG, METRICS, MODEL, InferenceConfig
-from sentops_trainer.base_models import cache_folder
 
-BASE = "named://english-small"
-TRAINED_ROWS = 2400
-HELD_OUT_ROWS = 600
-HYPERPARAMETERS = {"epochs": 3, "max_length": 128, "seed": 1}
 _PACKAGES = ("onnxruntime", "tokenizers", "torch", "transformers", "fastapi", "uvicorn", "aiohttp")
 
 
 def main() -> int:
     options = _options()
     cores = allowed_cores()[: options.cores]
-    needs_rows = not (options.artifact and options.texts)
-    rows = sample_rows(cache_folder() / "benchmarks") if needs_rows else []
-    model = _model(options, rows)
-    texts, origin = _texts(options, rows)
+    asked = subject(options, weights=options.weights, train_again=options.train_again)
+    model, texts = asked.model, asked.texts
     plan = Plan(texts, cores, options.clients, options.seconds, options.limit_ms / 1000)
     measured = asyncio.run(_measure(model, plan, options))
     report: dict[str, Any] = {
@@ -61,7 +54,7 @@ def main() -> int:
         "model": _about(model),
         "texts": {
             "count": len(texts),
-            "from": origin,
+            "from": asked.origin,
             "tokens": round(statistics.mean(measured.tokens), 1),
             "characters": round(statistics.mean(map(len, texts)), 1),
         },
@@ -109,38 +102,6 @@ def _sides(model: ModelUnderTest, options: argparse.Namespace) -> list[Side]:
             _child("benchmarks.support.plain_model", [str(model.weights)], [])
             sides.append(Side(kserve_server(options.kserve_python, model.weights)))
     return sides
-
-
-# The model and its texts
-
-
-def _model(options: argparse.Namespace, rows: list[Row]) -> ModelUnderTest:
-    if options.artifact:
-        return named(options.artifact, options.digest, options.weights, cache_folder())
-    if not rows:
-        raise SystemExit(
-            "The sample data to train on cannot be had from the package index; name a trained model with "
-            "--artifact."
-        )
-    end = TRAINED_ROWS + HELD_OUT_ROWS
-    recipe = Recipe(
-        BASE,
-        "FineTune",
-        HYPERPARAMETERS,
-        train=rows[HELD_OUT_ROWS:end],
-        holdout=rows[:HELD_OUT_ROWS],
-    )
-    _say(f"the model: {BASE} on {TRAINED_ROWS} rows, kept as benchmarks/{recipe.key} in the cache")
-    return trained(recipe, cache_folder(), anew=options.train_again)
-
-
-def _texts(options: argparse.Namespace, rows: list[Row]) -> tuple[list[str], str]:
-    if options.texts:
-        return texts_of(options.texts)[: options.count], options.texts.name
-    unseen = [text for text, _ in rows[TRAINED_ROWS + HELD_OUT_ROWS :]]
-    if unseen:
-        return unseen[: options.count], "review snippets of the sample data"
-    return made_up_reviews(options.count), "made up"
 
 
 def _about(model: ModelUnderTest) -> dict[str, Any]:
@@ -208,10 +169,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--limit-ms", type=float, default=100, help="for p99 in the search")
     parser.add_argument("--no-search", action="store_true", help="leave the sustained rate out")
     parser.add_argument("--cores", type=int, default=2, help="for the servers")
-    parser.add_argument("--texts", type=Path, help="a CSV with a column 'text', or lines")
-    parser.add_argument("--count", type=int, default=300, help="of different texts, at most")
-    parser.add_argument("--artifact", metavar="URI", help="measure this one instead")
-    parser.add_argument("--digest", help="of the artefact; else what its manifest says")
+    add_options(parser)
     parser.add_argument(
         "--weights",
         type=Path,

@@ -13,12 +13,10 @@ import json
 import statistics
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from benchmarks.model import BASE, HELD_OUT_ROWS, HYPERPARAMETERS, TRAINED_ROWS
 from benchmarks.support.bisection import highest_sustained
 from benchmarks.support.load import Ask, Outcome, at_rate, by_clients
 from benchmarks.support.machine import (
@@ -30,11 +28,10 @@ from benchmarks.support.machine import (
 )
 from benchmarks.support.process_tree import cpu_seconds, rss_bytes, until_idle
 from benchmarks.support.stack import Stack, stack
-from benchmarks.support.texts import Row, made_up_reviews, sample_rows, texts_of
-from benchmarks.support.trained import ModelUnderTest, Recipe, named, trained
+from benchmarks.support.subject import add_options, subject
+from benchmarks.support.trained import ModelUnderTest
 from benchmarks.support.visit import milliseconds
 from sentops_core.telemetry import configure_logging
-from sentops_trainer.base_models import cache_folder
 
 TARGET = 0.25
 _ASKERS = 64
@@ -83,9 +80,8 @@ def main() -> int:
     options = _options()
     configure_logging("bench-web", "WARNING")
     cores = allowed_cores()[: options.cores]
-    rows = [] if options.artifact and options.texts else sample_rows(cache_folder() / "benchmarks")
-    model = _model(options, rows)
-    texts = _texts(options, rows)
+    asked = subject(options)
+    model, texts = asked.model, asked.texts
     settings = dict(one.split("=", maxsplit=1) for one in options.setting)
     report: dict[str, Any] = {
         "benchmark": "web",
@@ -278,33 +274,6 @@ def _failed(report: Any) -> list[int]:
     return []
 
 
-def _model(options: argparse.Namespace, rows: list[Row]) -> ModelUnderTest:
-    """That of bench-model, so that both figures are of the same answers."""
-    if options.artifact:
-        return named(options.artifact, options.digest, None, cache_folder())
-    if not rows:
-        raise SystemExit(
-            "The sample data to train on cannot be had from the package index; name a trained model with "
-            "--artifact."
-        )
-    end = TRAINED_ROWS + HELD_OUT_ROWS
-    recipe = Recipe(
-        BASE,
-        "FineTune",
-        HYPERPARAMETERS,
-        train=rows[HELD_OUT_ROWS:end],
-        holdout=rows[:HELD_OUT_ROWS],
-    )
-    return trained(recipe, cache_folder())
-
-
-def _texts(options: argparse.Namespace, rows: list[Row]) -> list[str]:
-    if options.texts:
-        return texts_of(options.texts)[: options.count]
-    unseen = [text for text, _ in rows[TRAINED_ROWS + HELD_OUT_ROWS :]]
-    return unseen[: options.count] if unseen else made_up_reviews(options.count)
-
-
 def _say(what: str) -> None:
     print(f"{what} (load average {load_average()})", file=sys.stderr, flush=True)
 
@@ -323,10 +292,7 @@ def _options() -> argparse.Namespace:
         "--no-troubles", action="store_true", help="leave the slow and the missing database out"
     )
     parser.add_argument("--cores", type=int, default=2, help="for the programs")
-    parser.add_argument("--texts", type=Path, help="a CSV with a column 'text', or lines")
-    parser.add_argument("--count", type=int, default=300, help="of different texts, at most")
-    parser.add_argument("--artifact", metavar="URI", help="ask this one instead")
-    parser.add_argument("--digest", help="of the artefact; else what its manifest says")
+    add_options(parser)
     parser.add_argument(
         "--setting",
         action="append",
