@@ -2,7 +2,6 @@
 
 import json
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -114,21 +113,11 @@ def as_onnx(folder: Path) -> Path:
     path = folder / "model.onnx"
     if path.is_file():
         return path
-    model = _Logits(PooledClassifier.opened(folder)).eval()
-    example = torch.full((2, 9), 5, dtype=torch.long)
-    axes = {0: "batch", 1: "tokens"}
+    from sentops_trainer.engine.tracing import trace  # noqa: PLC0415 - the reference server needs nothing of ours
+
+    model = _Logits(PooledClassifier.opened(folder))
     unfinished = path.with_suffix(".part")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (example, torch.ones_like(example)),
-            str(unfinished),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
-            dynamo=False,
-        )
+    trace(model, unfinished)
     return unfinished.rename(path)
 
 

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
+from sentops_core.domain.artifact import CONFIG, InferenceConfig
+from sentops_core.inference import Scored, Scorer
 from sentops_model_server.__main__ import main
 from tests.services.model_server.conftest import ModelServer, StartServer
-from tests.support.artifacts import BuiltArtifact
+from tests.support.artifacts import BuiltArtifact, build_artifact
 from tests.support.eventually import eventually
 
 
@@ -206,3 +209,33 @@ def assert_problem(answer: httpx.Response, status: int, code: str | None = None)
     assert len(problem["detail"]) > 10
     if code is not None:
         assert problem["code"] == code
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+async def test_texts_are_computed_together_where_it_is_asked_for_and_no_answer_depends_on_it(
+    precision: str,
+    start_server: StartServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def of_precision(folder: Path) -> None:
+        config = InferenceConfig.model_validate_json((folder / CONFIG).read_bytes())
+        changed = config.model_copy(update={"precision": precision})
+        (folder / CONFIG).write_text(changed.model_dump_json())
+
+    together = 0
+    score_together = Scorer.score_together
+
+    def counted(scorer: Scorer, texts: list[str]) -> list[Scored]:
+        nonlocal together
+        together += len(texts)
+        return score_together(scorer, texts)
+
+    monkeypatch.setattr(Scorer, "score_together", counted)
+    server = await start_server(batching="on", workers=1)
+    built = build_artifact(tmp_path / "artifact", before_sealing=of_precision)
+    assert (await server.put(built)).status_code == 200
+    texts = [f"great {number}" for number in range(8)]
+    answer = await server.client.post("/predict", json={"texts": texts})
+    assert len(answer.json()["predictions"]) == len(texts)
+    assert together == (len(texts) if precision == "fp32" else 0)

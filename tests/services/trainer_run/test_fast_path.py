@@ -74,7 +74,8 @@ def test_a_student_hears_the_order_of_words_and_not_the_company_of_a_batch(tmp_p
     import torch
 
     from sentops_core.inference.session import open_session
-    from sentops_trainer.engine.student import ByteRows, Student, export_student
+    from sentops_trainer.engine.student import ByteRows, Student
+    from sentops_trainer.engine.tracing import trace
 
     torch.manual_seed(1)
     student = Student(ByteRows(torch.randn(30, 12)), labels=3).eval()
@@ -87,7 +88,7 @@ def test_a_student_hears_the_order_of_words_and_not_the_company_of_a_batch(tmp_p
         assert torch.allclose(student(ids, mask)[:1], expected, atol=1e-6)
         assert not torch.allclose(student(turned, ones), expected, atol=1e-3)
 
-    export_student(student, tmp_path / "student.onnx")
+    trace(student, tmp_path / "student.onnx")
     session = open_session(tmp_path / "student.onnx", 1)
     feeds = {"input_ids": alone.numpy(), "attention_mask": ones.numpy()}
     assert session.run(["logits"], feeds)[0] == pytest.approx(expected.numpy(), abs=1e-5)

@@ -137,16 +137,14 @@ def test_the_matrices_named_stay_in_float_and_all_others_do_not(
         export_int8(classifier, tmp_path / name, in_float=in_float)
     export_float(classifier, tmp_path / "fp32")
 
-    mean = pooling == "mean"  # which is a product, too
+    mean = (
+        pooling == "mean"
+    )  # of a padded batch, which an 8-bit graph never sees, it is a product, too
     # Query, key and value at once; where only the first token asks, key and value.
     each = 2 * 4 + (not mean)
     assert products(tmp_path / "fp32") == {"MatMul": each + mean}
-    assert products(tmp_path / "int8").get("MatMul", 0) == mean
-    assert products(tmp_path / "int8")["DynamicQuantizeMatMul"] == each
-    assert products(tmp_path / "mixed") == {
-        "MatMul": 2 + mean,
-        "DynamicQuantizeMatMul": each - 2,
-    }
+    assert products(tmp_path / "int8") == {"DynamicQuantizeMatMul": each}
+    assert products(tmp_path / "mixed") == {"MatMul": 2, "DynamicQuantizeMatMul": each - 2}
 
 
 def test_a_traced_graph_leaves_the_same_matrices_in_float(tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def build_app(
 
 def _together(settings: ModelSettings, scorer: Scorer) -> int:
     """How many texts this scorer computes at once."""
+    if not scorer.may_score_together:
+        return 1
     wanted = scorer.is_on_gpu if settings.batching == "auto" else settings.batching == "on"
     return settings.batch_texts if wanted else 1
 

@@ -59,6 +59,7 @@ class ModelSettings(ServiceSettings):
     # "auto": a GPU for float32 models, where onnxruntime-gpu (the extra `gpu`) is installed and finds one.
     provider: Provider = "auto"
     # Texts of about one length computed together; "auto": on a GPU, since on a CPU it only adds work.
+    # Never of an 8-bit model, whose answers would depend on their company.
     batching: Literal["auto", "on", "off"] = "auto"
     batch_texts: int = Field(default=32, ge=2, le=512)
     # Answers known by the exact text; 0 of either turns that off.

@@ -112,8 +112,12 @@ class Scorer:
 
     @property
     def is_on_gpu(self) -> bool:
-        """Whether texts should be scored together."""
         return bool(self._session.get_providers()[0] != CPU)
+
+    @property
+    def may_score_together(self) -> bool:
+        """Whether an answer is the same in company: not of an 8-bit graph, which scales and masks by the text alone."""
+        return self.config.precision == "fp32"
 
     def score(self, texts: list[str]) -> list[Scored]:
         """Label and probabilities of each text, in order."""
@@ -133,7 +137,7 @@ class Scorer:
     def score_together(self, texts: list[str]) -> list[Scored]:
         """As `score`, in padded batches: what pays on a GPU, where texts are of about one length.
 
-        On an 8-bit graph an answer would depend on the other texts.
+        Only where `may_score_together`.
         """
         encoded = [self._encode(text) for text in texts]
         answers: dict[int, Scored] = {}

@@ -17,8 +17,9 @@ from sentops_core.inference import Scored, Scorer
 from sentops_trainer.engine.cascade import Both, Threshold, fit_threshold
 from sentops_trainer.engine.encoding import in_batches
 from sentops_trainer.engine.parity import predictions
-from sentops_trainer.engine.student import Student, export_student
+from sentops_trainer.engine.student import Student
 from sentops_trainer.engine.student_training import Report, train_student
+from sentops_trainer.engine.tracing import trace
 from sentops_trainer.engine.trained import Trained
 from sentops_trainer.evaluation import macro_f1
 from sentops_trainer.rows import Rows
@@ -88,7 +89,7 @@ def add_fast_path(
         return Serving(full.scorer, full.scored, figures)
     report("measuring student and full model together")
     folder = full.scorer.folder
-    export_student(student, folder / STUDENT)
+    trace(student, folder / STUDENT)
     _write_config(full.scorer.config.model_copy(update={"fast_path": threshold.fast_path}), folder)
     scorer = Scorer.load(folder, beside=[full.scorer])
     scored = scorer.score(holdout.texts)

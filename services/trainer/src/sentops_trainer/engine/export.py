@@ -5,8 +5,6 @@ BERT and its kin are written layer by layer (`lean_graph`), any other encoder is
 
 import hashlib
 import logging
-import os
-import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,7 @@ from torch import Tensor, nn
 from sentops_trainer.engine.classifier import Classifier, TokenTable
 from sentops_trainer.engine.first_token import sharing_weights
 from sentops_trainer.engine.lean_graph import Precision, Smoothing, write_graph
-
-_OPSET = 18
+from sentops_trainer.engine.tracing import trace
 
 
 class ByteTable(nn.Module):
@@ -62,7 +59,7 @@ def export_int8(
 
 def trace_float(classifier: Classifier, path: Path) -> None:
     """As `export_float`, of any build."""
-    _export(classifier, path)
+    trace(classifier, path)
 
 
 def trace_int8(
@@ -77,7 +74,7 @@ def trace_int8(
     assert isinstance(table, TokenTable)  # noqa: S101 - load_classifier put it there
     smaller.encoder.set_input_embeddings(ByteTable(table))
     graph = path.with_name("float-matrices.onnx")
-    _export(smaller, graph)
+    trace(smaller, graph)
     model = onnx.load(graph)
     graph.unlink()
     del model.graph.value_info[:]  # the exporter's shapes trip the quantiser's own shape inference
@@ -148,23 +145,4 @@ def torch_logits(classifier: Classifier, rows: list[list[int]]) -> npt.NDArray[n
                 ].numpy()
                 for row in rows
             ]
-        )
-
-
-def _export(classifier: Classifier, path: Path) -> None:
-    """By the TorchScript exporter: its graphs are as exact as the newer one's and take a twentieth of the time."""
-    classifier.eval()
-    example = torch.full((2, 9), 5, dtype=torch.long)
-    axes = {0: "batch", 1: "tokens"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            classifier,
-            (example, torch.ones_like(example)),
-            os.fspath(path),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
-            opset_version=_OPSET,
-            dynamo=False,
         )

@@ -46,7 +46,10 @@ class Precision:
 
 
 def write_graph(classifier: Classifier, path: Path, precision: Precision) -> None:
-    """`input_ids` and `attention_mask` to `logits`, padded batches too; OtherBuild where it cannot be written.
+    """`input_ids` and `attention_mask` to `logits`; OtherBuild where it cannot be written.
+
+    With float products padded batches, too. In 8 bits a text's answer would depend on the others of its batch, so such a
+    graph is asked for one text at a time: nothing is padding, and the mask goes unread.
 
     Large tensors go to WEIGHTS beside `path`.
     """
@@ -179,9 +182,9 @@ class _Graph:
         else:
             parts = self._several(f"{own}.query", [query, key, value], tokens)
         heads = int(inner.num_attention_heads)
-        attended = self._node(
-            "MultiHeadAttention", [*parts, "", self._mask()], domain=_RUNTIME, num_heads=heads
-        )
+        if not self.precision.eight_bits:
+            parts += ["", self._mask()]
+        attended = self._node("MultiHeadAttention", parts, domain=_RUNTIME, num_heads=heads)
         output = layer.attention.output
         found = self._product(joined, [_parts(output.dense)], attended, divided=True)
         found = self._skipped(found, tokens_of, output, f"{name}.attention.output")
@@ -198,6 +201,8 @@ class _Graph:
                 "Squeeze", [tokens, self._constant("middle", np.array([1], np.int64))]
             )
         axis = self._constant("middle", np.array([1], np.int64))
+        if self.precision.eight_bits:
+            return self._node("ReduceMean", [tokens, axis], keepdims=0)
         mask = self._node("Cast", ["attention_mask"], to=TensorProto.FLOAT)
         total = self._node("MatMul", [self._node("Unsqueeze", [mask, axis]), tokens])
         count = self._node("ReduceSum", [mask, axis], keepdims=1)

@@ -1,13 +1,9 @@
-"""A small network that answers easy texts at a hundredth of the full model's cost: what it is, and its graph.
+"""A small network that answers easy texts at a hundredth of the full model's cost.
 
 It knows what the full model knows of each token: its row of the token table, and what the full model answers for it
 alone, both squeezed to a few numbers. A convolution over three tokens sees what stands beside what ("not good"), the
 strongest and the mean of its findings go through one more layer.
 """
-
-import os
-import warnings
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +12,6 @@ WINDOW = 3  # tokens that are seen together
 FINDINGS = 192
 HIDDEN = 64
 DROPOUT = 0.3
-_OPSET = 18
 
 
 class ByteRows(nn.Module):
@@ -64,21 +59,3 @@ class Student(nn.Module):
         pooled = torch.cat([found.amax(dim=1), mean], dim=1)
         logits: Tensor = self.head(self.dropout(torch.relu(self.hidden(self.dropout(pooled)))))
         return logits
-
-
-def export_student(student: nn.Module, path: Path) -> None:
-    student.eval()
-    example = torch.full((2, 9), 1, dtype=torch.long)
-    axes = {0: "batch", 1: "tokens"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            student,
-            (example, torch.ones_like(example)),
-            os.fspath(path),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
