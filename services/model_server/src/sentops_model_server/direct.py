@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import orjson
-from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sentops_core.domain.errors import PlatformError
-from sentops_core.http.bodies import again, content_of, read_ahead
-from sentops_core.http.errors import on_platform_error, on_unexpected
+from sentops_core.http.ahead import again, answer_ahead, content_of, read_ahead
 from sentops_model_server.answering import ClientLeft, answer
 from sentops_model_server.deps import Service
 from sentops_model_server.routes.predict import LONGEST_TIMEOUT_MS, as_json
@@ -65,7 +62,9 @@ class DirectPredict:
             await self._app(scope, again(messages, receive), send)
             return
         scope["route"] = route
-        await _respond(scope, receive, send, route.slot, asked, within / 1000 or None)
+        service: Service = scope["state"]["service"]
+        body = _answered(service, receive, route.slot, asked, within / 1000 or None)
+        await answer_ahead(scope, receive, send, body)
 
     def _ordinary(self, headers: Iterable[tuple[bytes, bytes]]) -> int | None:
         """Milliseconds that the request may take, 0 if it does not say; None when FastAPI must have a look."""
@@ -103,25 +102,12 @@ def _is_readable(text: Any) -> TypeGuard[str]:
     return type(text) is str and text != "" and not text.isspace()
 
 
-async def _respond(
-    scope: Scope, receive: Receive, send: Send, slot: SlotName, asked: _Asked, within: float | None
-) -> None:
-    service: Service = scope["state"]["service"]
+async def _answered(
+    service: Service, receive: Receive, slot: SlotName, asked: _Asked, within: float | None
+) -> bytes | None:
     try:
         serving, answers = await answer(service, receive, slot, asked.texts, within=within)
-        found = [as_json(one, serving) for one in answers]
-        body = orjson.dumps(found[0] if asked.is_one else {"predictions": found})
-    except PlatformError as error:
-        refusal = await on_platform_error(Request(scope), error)
-        await refusal(scope, receive, send)
-        return
     except ClientLeft:
-        await Response(status_code=499)(scope, receive, send)
-        return
-    except Exception as error:
-        broken = await on_unexpected(Request(scope), error)
-        await broken(scope, receive, send)
-        raise  # as Starlette does, so that the server may log it as well
-    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        return None
+    found = [as_json(one, serving) for one in answers]
+    return orjson.dumps(found[0] if asked.is_one else {"predictions": found})

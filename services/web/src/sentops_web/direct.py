@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
 from starlette.requests import cookie_parser
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sentops_core.domain.errors import PlatformError
-from sentops_core.http.bodies import again, content_of, read_ahead
-from sentops_core.http.errors import on_platform_error, on_unexpected
+from sentops_core.http.ahead import again, answer_ahead, content_of, read_ahead
 from sentops_core.store.predictions import PredictionRow
 from sentops_web.answering import readable
 from sentops_web.deps import Parts
@@ -74,7 +71,8 @@ class DirectPredict:
             await self._app(scope, again(messages, receive), send)
             return
         scope["route"] = _ROUTE
-        await _respond(scope, receive, send, asker, text)
+        body = _answered(scope["state"]["parts"], scope, receive, asker, text)
+        await answer_ahead(scope, receive, send, body, RAW_HEADERS)
 
     def _ordinary(self, headers: list[tuple[bytes, bytes]]) -> _Asker | None:
         """Who asks; None when FastAPI and what stands before it must have a look."""
@@ -121,34 +119,11 @@ def _text_of(body: bytes) -> str | None:
     return text if type(text) is str else None
 
 
-async def _respond(scope: Scope, receive: Receive, send: Send, asker: _Asker, text: str) -> None:
-    async def send_guarded(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *RAW_HEADERS]
-        await send(message)
-
-    parts: Parts = scope["state"]["parts"]
-    try:
-        row = await _unless_left(parts, scope, receive, asker, text)
-    except PlatformError as error:
-        refusal = await on_platform_error(Request(scope), error)
-        await refusal(scope, receive, send_guarded)
-        return
-    except Exception as error:
-        broken = await on_unexpected(Request(scope), error)
-        await broken(scope, receive, send)
-        raise  # as Starlette does, so that the server may log it as well
-    if row is None:  # nobody reads it; for our own request metrics
-        await Response(status_code=499)(scope, receive, send)
-        return
-    body = orjson.dumps(_as_json(row, parts))
-    headers = [
-        (b"content-length", b"%d" % len(body)),
-        (b"content-type", b"application/json"),
-        *RAW_HEADERS,
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _answered(
+    parts: Parts, scope: Scope, receive: Receive, asker: _Asker, text: str
+) -> bytes | None:
+    row = await _unless_left(parts, scope, receive, asker, text)
+    return None if row is None else orjson.dumps(_as_json(row, parts))
 
 
 async def _unless_left(
