@@ -42,7 +42,7 @@ def test_few_rows_are_learnt_in_smaller_batches_unless_somebody_chose_one() -> N
     default, chosen = Hyperparameters(), Hyperparameters(batch_size=32)
     for given, rows, expected in (
         (default, 100, 8),
-        (default, 600, 10),
+        (default, 1500, 15),
         (default, 5000, 32),
         (chosen, 100, 32),
     ):

@@ -8,13 +8,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-_DECAY = 0.99
+_SHARE_OF_STEPS = 1 / 15
+_LONGEST_WINDOW = 100
+
+
+def averaging_window(steps: int) -> float:
+    """Over how many of a training's steps its weights are averaged: a longer window would lag behind a short one."""
+    return min(max(1.0, steps * _SHARE_OF_STEPS), _LONGEST_WINDOW)
 
 
 class AveragedWeights:
-    """Follows the trainable parameters of a module."""
+    """Follows the trainable parameters of a module; `window` is the number of steps that count most."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, window: float) -> None:
+        self._decay = 1 - 1 / window
         self._parameters = {
             name: parameter
             for name, parameter in module.named_parameters()
@@ -24,7 +31,7 @@ class AveragedWeights:
 
     def update(self, step: int) -> None:
         """Take in the weights after `step` steps; the first ones count more, so the start is forgotten."""
-        decay = min(_DECAY, (1 + step) / (10 + step))
+        decay = min(self._decay, (1 + step) / (10 + step))
         current = [parameter.detach() for parameter in self._parameters.values()]
         torch._foreach_lerp_(list(self._averages.values()), current, 1 - decay)
 

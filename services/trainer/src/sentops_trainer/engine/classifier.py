@@ -44,14 +44,26 @@ class TokenTable(nn.Module):
 
 
 class Classifier(nn.Module):
-    """`forward(input_ids, attention_mask)` gives logits; `features` what the head sees."""
+    """`forward(input_ids, attention_mask)` gives logits; `features` what the head sees.
+
+    `pooled_as_pretrained`: whether the features tell something before any training.
+    """
 
     encoder: PreTrainedModel
 
-    def __init__(self, encoder: PreTrainedModel, *, pooling: str, hidden: int, labels: int) -> None:
+    def __init__(
+        self,
+        encoder: PreTrainedModel,
+        *,
+        pooling: str,
+        hidden: int,
+        labels: int,
+        pooled_as_pretrained: bool = True,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+        self.pooled_as_pretrained = pooled_as_pretrained
         self.dropout = CheapDropout(_HEAD_DROPOUT)
         self.head = nn.Linear(hidden, labels)
         nn.init.normal_(self.head.weight, std=0.02)
@@ -107,7 +119,13 @@ def load_classifier(base: BaseModel, *, labels: int, pooling: str) -> Classifier
     make_dropout_cheap(encoder)
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # trained for another task, and never read here
-    return Classifier(encoder, pooling=pooling, hidden=config.hidden_size, labels=labels)
+    return Classifier(
+        encoder,
+        pooling=pooling,
+        hidden=config.hidden_size,
+        labels=labels,
+        pooled_as_pretrained=pooling == base.pooling,
+    )
 
 
 def _generates(config: PreTrainedConfig) -> bool:

@@ -30,7 +30,7 @@ from transformers import (
     set_seed,
 )
 
-from sentops_trainer.engine.averaging import AveragedWeights
+from sentops_trainer.engine.averaging import AveragedWeights, averaging_window
 from sentops_trainer.engine.calibration import fit_temperature, log_loss
 from sentops_trainer.engine.classifier import Classifier
 from sentops_trainer.engine.encoding import Encoder, in_batches
@@ -38,6 +38,7 @@ from sentops_trainer.engine.linear import fit_head, put_head
 from sentops_trainer.engine.order import SimilarLengths
 from sentops_trainer.engine.recipe import (
     arguments,
+    as_good_as,
     evaluations_per_epoch,
     optimizer,
     tokens_at_once,
@@ -91,9 +92,9 @@ def train_fine_tune(
     if ranks.own:
         # Other dropout than the first's; the first weights are taken from there all the same.
         set_seed(settings.seed + ranks.own)
-    elif checkpoint is None:
+    elif checkpoint is None and classifier.pooled_as_pretrained:
         _start_from_fitted_head(classifier, encoder, parts.fitted, settings)
-        trainer.average = AveragedWeights(classifier)
+        trainer.average_anew()
     _log.info(
         "fine_tuning",
         rows=len(parts.fitted),
@@ -204,12 +205,13 @@ class FineTuner(Trainer):
         self._best_path = bench.folder / _BEST
         self._best_score = 0.0
         self._team = bench.team
-        self.average = AveragedWeights(classifier)
         ids = encoder.encode(parts.fitted.texts)
         self._lengths = [len(row) for row in ids]
         each = math.ceil(settings.batch_size / bench.team.ranks.total)
         steps_per_epoch = math.ceil(len(parts.fitted) / (each * bench.team.ranks.total))
         evaluations = evaluations_per_epoch(len(parts.validation))
+        self._window = averaging_window(steps_per_epoch * settings.epochs)
+        self.average_anew()
         super().__init__(
             model=classifier,
             args=arguments(settings, bench.folder, each, steps_per_epoch),
@@ -223,6 +225,10 @@ class FineTuner(Trainer):
                 _FollowWeights(self, steps_per_epoch, evaluations),
             ],
         )
+
+    def average_anew(self) -> None:
+        """From the weights as they are now."""
+        self.average = AveragedWeights(self._classifier, self._window)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:  # noqa: ARG002
         together = self.args.train_batch_size * self._team.ranks.total
@@ -291,10 +297,10 @@ class FineTuner(Trainer):
             "eval_accuracy": round(float((predicted == labels).mean()), 4),
             "eval_temperature": temperature,
         }
-        if (
-            metrics["eval_macro_f1"] >= self._best_score
-        ):  # of equals the later one, it has seen more
-            self._best_score = metrics["eval_macro_f1"]
+        score = metrics["eval_macro_f1"]
+        self._best_score = max(self._best_score, score)
+        # Of those that cannot be told apart the latest: it has seen most, and learnt in the smallest steps.
+        if as_good_as(score, self._best_score, rows=len(labels)):
             self.average.save(self._best_path)
         return metrics
 

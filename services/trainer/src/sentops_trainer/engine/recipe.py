@@ -57,6 +57,11 @@ def evaluations_per_epoch(validation_rows: int) -> int:
     return 2 if validation_rows >= _ROWS_FOR_TWO_EVALUATIONS else 1
 
 
+def as_good_as(score: float, best: float, *, rows: int) -> bool:
+    """Whether two shares right of so many rows cannot be told apart: one standard error, as of a single share."""
+    return score >= best - math.sqrt(best * (1 - best) / rows)
+
+
 def half_precision() -> str | None:
     """What a GPU has units for, bf16 or else fp16; None on a CPU, where most only emulate it, many times slower."""
     if not torch.cuda.is_available():

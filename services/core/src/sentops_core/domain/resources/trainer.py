@@ -91,7 +91,7 @@ class HyperparameterDefaults(Document):
     """What is taken for a field that was left out; chosen on validation parts of the Amazon training file."""
 
     learning_rate: DecimalString = "1e-4"
-    epochs: int = 4
+    epochs: int = 3
     batch_size: int = 32
     max_length: int = 256
     weight_decay: DecimalString = "0.01"
