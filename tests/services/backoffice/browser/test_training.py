@@ -281,7 +281,7 @@ async def test_two_trainings_are_compared_down_to_single_texts(
             page.get_by_role(
                 "row",
                 name=re.compile(
-                    f"{words('training.field.epochs')} .*9 .*4 .*{words('training.compare.differs')}"
+                    f"{words('training.field.epochs')} .*9 .*3 .*{words('training.compare.differs')}"
                 ),
             )
         ).to_be_visible()

@@ -1,5 +1,6 @@
 """Filling the artefact folder, and measuring what it holds as it will serve."""
 
+import itertools
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -40,6 +41,7 @@ from sentops_trainer.progress import Progress
 from sentops_trainer.rows import Rows
 
 _GOLDEN_ROWS = 20
+_LONG_TEXTS_TRIED = 10
 _SETTLED = 0.05  # of log odds between a student's confidence and the threshold
 _log = structlog.get_logger()
 
@@ -163,9 +165,13 @@ def _golden(scorer: Scorer, holdout: Rows, scored: list[Scored]) -> list[GoldenP
         clear = sorted(range(len(scored)), key=lambda index: -_lead(scored[index]))[:1]
     texts = [holdout.texts[index] for index in _spread(clear, holdout, scored)]
     golden = [(text, scorer.score_one(text)) for text in texts]
-    long_text = _long_text(scorer, [holdout.texts[index] for index in clear])
-    if not any(answer.truncated for _, answer in golden) and _settled(scorer, [long_text]):
-        golden.append((long_text, scorer.score_one(long_text)))
+    if not any(answer.truncated for _, answer in golden):
+        clearest = sorted(clear, key=lambda index: -_lead(scored[index]))[:_LONG_TEXTS_TRIED]
+        long_texts = (_long_text(scorer, holdout.texts[index]) for index in clearest)
+        answers = (
+            (text, scorer.score_one(text)) for text in long_texts if _settled(scorer, [text])
+        )
+        golden += itertools.islice((one for one in answers if _lead(one[1]) > margin), 1)
     return [
         GoldenPrediction(text=text, label=answer.label, scores=answer.scores)
         for text, answer in golden
@@ -202,14 +208,11 @@ def _spread(clear: list[int], holdout: Rows, scored: list[Scored]) -> list[int]:
     return picked
 
 
-def _long_text(scorer: Scorer, texts: list[str]) -> str:
-    """Texts joined until the server has to cut."""
-    joined = texts[0]
-    number = 0
-    while not scorer.score_one(joined).truncated:
-        number += 1
-        joined += " " + texts[number % len(texts)]
-    return joined
+def _long_text(scorer: Scorer, text: str) -> str:
+    """The text doubled until the server has to cut."""
+    while not scorer.score_one(text).truncated:
+        text = f"{text} {text}"
+    return text
 
 
 def _lead(answer: Scored) -> float:
