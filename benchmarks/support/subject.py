@@ -1,6 +1,7 @@
 """Which model is asked what: alike in all benches of answering, so that their figures are of the same answers."""
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,13 @@ def subject(
     if options.artifact:
         model = named(options.artifact, options.digest, weights, cache_folder())
     else:
-        model = trained(_recipe(rows), cache_folder(), anew=train_again)
+        recipe = _recipe(rows)
+        print(
+            f"the model: {_BASE} on {_TRAINED_ROWS} rows, kept as benchmarks/{recipe.key} in the cache",
+            file=sys.stderr,
+            flush=True,
+        )
+        model = trained(recipe, cache_folder(), anew=train_again)
     return Subject(model, *_texts(options, rows))
 
 
