@@ -107,6 +107,7 @@ def test_a_run_under_way_shows_its_settings_and_its_progress() -> None:
     assert run.params["dataset_hash"] == a_digest("d")
     assert run.params["learning_rate"] == "0.0001"
     assert run.params["seed"] == "42"
+    assert "batch_size" not in run.params  # nobody chose one: it goes by the rows
     assert run.tags["mlflow.user"] == "ada"
     told = [(point.key, point.value, point.step) for point in run.points]
     assert told == [

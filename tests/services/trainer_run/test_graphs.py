@@ -137,9 +137,8 @@ def test_the_matrices_named_stay_in_float_and_all_others_do_not(
         export_int8(classifier, tmp_path / name, in_float=in_float)
     export_float(classifier, tmp_path / "fp32")
 
-    mean = (
-        pooling == "mean"
-    )  # of a padded batch, which an 8-bit graph never sees, it is a product, too
+    # Of a padded batch, which an 8-bit graph never sees, it is a product, too.
+    mean = pooling == "mean"
     # Query, key and value at once; where only the first token asks, key and value.
     each = 2 * 4 + (not mean)
     assert products(tmp_path / "fp32") == {"MatMul": each + mean}

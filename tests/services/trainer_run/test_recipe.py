@@ -1,4 +1,4 @@
-"""How FineTune learns: whose weights it averages, which it keeps, and where its head starts."""
+"""How FineTune learns: which weights it averages and keeps, and when its head starts from the frozen features."""
 
 from pathlib import Path
 
@@ -52,3 +52,16 @@ def test_of_weights_that_few_rows_cannot_tell_apart_the_later_may_be_kept(
     from sentops_trainer.engine.recipe import as_good_as
 
     assert as_good_as(score, 0.7, rows=rows) is kept
+
+
+@pytest.mark.parametrize(("pooling", "starts_fitted"), [("mean", True), ("cls", False)])
+def test_a_head_is_fitted_first_only_to_features_that_the_base_was_trained_for(
+    pooling: str, starts_fitted: bool, tiny_base: Path
+) -> None:
+    from sentops_trainer import base_models
+    from sentops_trainer.engine.classifier import load_classifier
+
+    base = base_models.resolve(tiny_base.as_uri())
+    assert base.pooling == "mean"
+    classifier = load_classifier(base, labels=3, pooling=pooling)
+    assert classifier.pooled_as_pretrained is starts_fitted

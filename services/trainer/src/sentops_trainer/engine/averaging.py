@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+# A fixed window of 100 steps lags behind a training of 200 to 300; of these a fifteenth is no worse than no average.
 _SHARE_OF_STEPS = 1 / 15
 _LONGEST_WINDOW = 100
 

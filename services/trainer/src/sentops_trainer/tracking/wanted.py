@@ -199,9 +199,8 @@ def _params(spec: TrainingJobSpec, dataset: str | None) -> dict[str, str]:
     except BadSpec:
         settings = trainer.hyperparameters.model_dump(exclude_none=True)
     if trainer.hyperparameters.batch_size is None:
-        settings.pop(
-            "batch_size", None
-        )  # the run makes it fit its rows; the model's card says what it was
+        # The run makes it fit its rows; the model's card says what it was.
+        settings.pop("batch_size", None)
     return {
         "method": trainer.method.value,
         "base": spec.base_model.storage_uri,
